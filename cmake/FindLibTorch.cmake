@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+# LibTorch as the PyPI wheel lays it out (tools/setup.sh puts it under .deps/python). Its own CMake package wants a whole
+# CUDA installation; a CPU build needs only these two libraries, and the CUDA runtime and CUPTI that one of them loads.
+set(LibTorch_ROOT ${PROJECT_SOURCE_DIR}/.deps/python CACHE PATH "Folder that holds torch/ and nvidia/")
+find_path(LibTorch_INCLUDE_DIR torch/script.h PATHS ${LibTorch_ROOT}/torch/include NO_DEFAULT_PATH)
+find_library(LibTorch_CPU_LIBRARY torch_cpu PATHS ${LibTorch_ROOT}/torch/lib NO_DEFAULT_PATH)
+find_library(LibTorch_C10_LIBRARY c10 PATHS ${LibTorch_ROOT}/torch/lib NO_DEFAULT_PATH)
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(LibTorch
+  REQUIRED_VARS LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_INCLUDE_DIR
+  FAIL_MESSAGE "LibTorch is not in ${LibTorch_ROOT}. Run tools/setup.sh, or set LibTorch_ROOT")
+
+if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
+  add_library(LibTorch::LibTorch INTERFACE IMPORTED)
+  target_include_directories(LibTorch::LibTorch SYSTEM INTERFACE
+    ${LibTorch_INCLUDE_DIR} ${LibTorch_INCLUDE_DIR}/torch/csrc/api/include)
+  target_compile_definitions(LibTorch::LibTorch INTERFACE _GLIBCXX_USE_CXX11_ABI=1)
+  # The CUDA libraries that LibTorch loads are found by its own RPATH at run time, not by the linker.
+  set(torch_lib ${LibTorch_ROOT}/torch/lib)
+  target_link_libraries(LibTorch::LibTorch INTERFACE ${LibTorch_CPU_LIBRARY} ${LibTorch_C10_LIBRARY})
+  target_link_options(LibTorch::LibTorch INTERFACE
+    LINKER:--allow-shlib-undefined LINKER:-rpath,${torch_lib} LINKER:-rpath-link,${LibTorch_ROOT}/nvidia/cu13/lib)
+  add_library(LibTorch::Cuda INTERFACE IMPORTED)
+  target_link_libraries(LibTorch::Cuda INTERFACE LibTorch::LibTorch
+    -Wl,--no-as-needed ${torch_lib}/libtorch_cuda.so ${torch_lib}/libc10_cuda.so -Wl,--as-needed)
+endif()

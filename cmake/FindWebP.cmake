@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+find_path(WebP_INCLUDE_DIR webp/decode.h)
+find_library(WebP_LIBRARY webp)
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(WebP REQUIRED_VARS WebP_LIBRARY WebP_INCLUDE_DIR)
+if(WebP_FOUND AND NOT TARGET WebP::webp)
+  add_library(WebP::webp INTERFACE IMPORTED)
+  target_include_directories(WebP::webp SYSTEM INTERFACE ${WebP_INCLUDE_DIR})
+  target_link_libraries(WebP::webp INTERFACE ${WebP_LIBRARY})
+endif()

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+# Compiler cache, warnings, sanitizers, and the one precompiled header. Every target of ours calls vrwkv_target().
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+
+add_library(vrwkv_options INTERFACE)
+target_compile_options(vrwkv_options INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Winvalid-pch>
+  # GCC's precompiled header defeats ccache unless time macros and the header's own time stamp are left out of the key.
+  $<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
+if(VRWKV_WARNINGS_AS_ERRORS)
+  target_compile_options(vrwkv_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
+endif()
+if(VRWKV_SANITIZE)
+  target_compile_options(vrwkv_options INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${VRWKV_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all>)
+  target_link_options(vrwkv_options INTERFACE -fsanitize=${VRWKV_SANITIZE})
+endif()
+
+# One precompiled header for every target that sees LibTorch: <torch/torch.h> takes about 16 s to compile.
+function(vrwkv_precompiled_torch)
+  file(WRITE ${CMAKE_BINARY_DIR}/torch_pch.cpp "")
+  add_library(vrwkv_torch_pch OBJECT ${CMAKE_BINARY_DIR}/torch_pch.cpp)
+  target_link_libraries(vrwkv_torch_pch PRIVATE vrwkv_options LibTorch::LibTorch)
+  target_precompile_headers(vrwkv_torch_pch PRIVATE <torch/torch.h>)
+endfunction()
+
+# vrwkv_target(TARGET [TORCH]): alias vrwkv::<name>, our options, include root, header sets checked; TORCH: uses LibTorch.
+function(vrwkv_target target)
+  cmake_parse_arguments(ARG "TORCH" "" "" ${ARGN})
+  get_target_property(type ${target} TYPE)
+  if(NOT type STREQUAL "EXECUTABLE")
+    string(REPLACE "vrwkv_" "" name ${target})
+    add_library(vrwkv::${name} ALIAS ${target})
+    target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR})
+  else()
+    target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
+  endif()
+  target_link_libraries(${target} PRIVATE vrwkv_options)
+  if(ARG_TORCH)
+    target_link_libraries(${target} PUBLIC LibTorch::LibTorch)
+    target_precompile_headers(${target} REUSE_FROM vrwkv_torch_pch)
+  endif()
+endfunction()

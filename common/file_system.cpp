@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/file_system.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "common/error.h"
+
+namespace vrwkv {
+namespace {
+
+void write_all(int descriptor, std::string_view content, const std::filesystem::path& path) {
+  while (!content.empty()) {
+    const ssize_t written = ::write(descriptor, content.data(), content.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) throw IoError("{}: cannot be written ({})", path.string(), std::strerror(errno));
+    content.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+}  // namespace
+
+std::string read_file(const std::filesystem::path& path) {
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) throw IoError("{}: cannot be opened ({})", path.string(), std::strerror(errno));
+  std::string content{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+  if (stream.bad()) throw IoError("{}: cannot be read ({})", path.string(), std::strerror(errno));
+  return content;
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
+  const std::filesystem::path partial = path.string() + ".partial";
+  {
+    const FileDescriptor file(::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    if (!file) throw IoError("{}: cannot be created ({})", partial.string(), std::strerror(errno));
+    write_all(file.get(), content, partial);
+    if (::fsync(file.get()) != 0) throw IoError("{}: cannot be synced ({})", partial.string(), std::strerror(errno));
+  }
+  if (std::rename(partial.c_str(), path.c_str()) != 0)
+    throw IoError("{}: cannot be replaced ({})", path.string(), std::strerror(errno));
+  sync_to_disk(path.parent_path().empty() ? std::filesystem::path(".") : path.parent_path());
+}
+
+void sync_to_disk(const std::filesystem::path& path) {
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) throw IoError("{}: cannot be opened ({})", path.string(), std::strerror(errno));
+  // Some file systems cannot sync a folder and say EINVAL; there is nothing left to wait for then.
+  if (::fsync(file.get()) != 0 && errno != EINVAL)
+    throw IoError("{}: cannot be synced ({})", path.string(), std::strerror(errno));
+}
+
+void create_directories(const std::filesystem::path& path) {
+  std::error_code failure;
+  std::filesystem::create_directories(path, failure);
+  if (failure) throw IoError("{}: cannot be created ({})", path.string(), failure.message());
+}
+
+}  // namespace vrwkv

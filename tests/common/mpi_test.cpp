@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/error.h"
+#include "common/mpi/all_or_none.h"
+#include "common/mpi/communicator.h"
+
+namespace vrwkv::mpi {
+namespace {
+
+TEST(Communicator, SumsGathersAndBroadcasts) {
+  const auto world = Communicator::duplicate(MPI_COMM_WORLD);
+  const int n = world.size();
+  EXPECT_EQ(world.sum(std::int64_t{world.rank()}, "sum"), n * (n - 1) / 2);
+  EXPECT_EQ(world.max(double{1.5} * world.rank(), "max"), 1.5 * (n - 1));
+  const auto texts = world.all_gather(std::string(static_cast<std::size_t>(world.rank()), 'x'), "texts");
+  EXPECT_EQ(static_cast<int>(texts.size()), n);
+  EXPECT_EQ(static_cast<int>(texts.back().size()), n - 1);
+  const std::vector<double> mine(static_cast<std::size_t>(world.rank() + 1), world.rank());
+  EXPECT_EQ(static_cast<int>(world.all_gather(mine, "values").size()), n * (n + 1) / 2);
+  EXPECT_EQ(world.broadcast(world.rank() == 0 ? "from rank 0" : "", 0, "text"), "from rank 0");
+}
+
+TEST(Communicator, AllToAllMovesEachPartToItsOwner) {
+  const auto world = Communicator::duplicate(MPI_COMM_WORLD);
+  const auto n = static_cast<std::size_t>(world.size());
+  const std::vector<float> send(n, static_cast<float>(world.rank()));
+  std::vector<float> receive(n, -1.0F);
+  const std::vector<std::int64_t> ones(n, 1);
+  world.all_to_all(send, ones, receive, ones, "parts");
+  for (std::size_t r = 0; r < n; ++r) EXPECT_EQ(receive[r], static_cast<float>(r));
+}
+
+TEST(AllOrNone, OneRanksErrorReachesAllWithItsCode) {
+  const auto world = Communicator::duplicate(MPI_COMM_WORLD);
+  const int failing = world.size() - 1;
+  const auto work = [&] {
+    if (world.rank() == failing) throw DataError("mix.json: broken");
+    return 1;
+  };
+  try {
+    all_or_none(world, "work", work);
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit_code(), ExitCode::kDataRefused);
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("mix.json: broken"));
+  }
+  EXPECT_EQ(all_or_none(world, "work", [] { return 7; }), 7);
+}
+
+TEST(Communicator, AWaitEndsAtItsLimitAndNamesTheExchange) {
+  auto world = Communicator::duplicate(MPI_COMM_WORLD);
+  if (world.size() == 1) GTEST_SKIP() << "needs a rank that stays away";
+  auto pair = world.split(0, world.rank());
+  pair.set_limit(std::chrono::seconds(1));
+  if (world.rank() == 0) {
+    try {
+      pair.barrier("the missing rank");
+      ADD_FAILURE() << "nothing was thrown";
+    } catch (const CommError& error) {
+      EXPECT_THAT(error.what(), ::testing::HasSubstr("the missing rank"));
+    }
+  }
+  world.barrier("end of test");
+  if (world.rank() != 0) pair.barrier("late");    // completes the abandoned operation, so that MPI can end
+}
+
+TEST(Check, NamesTheCall) {
+  try {
+    check(MPI_ERR_COMM, "MPI_Something");
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const CommError& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("MPI_Something"));
+  }
+}
+
+}  // namespace
+}  // namespace vrwkv::mpi

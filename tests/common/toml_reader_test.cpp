@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/toml_reader.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/error.h"
+
+namespace vrwkv {
+namespace {
+
+using ::testing::HasSubstr;
+
+template <class Work>
+std::string message_of(Work&& work) {
+  try {
+    work();
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+TEST(TomlReader, ReadsEveryTypeAndRemembersDefaults) {
+  auto document = TomlDocument::parse(
+      "[optimizer]\nlearning_rate = 1e-3\n[data]\nfile = \"mix.json\"\nskip = [1, 2]\nstrict = true\n", "/cfg/run.toml");
+  auto root = document.root();
+  auto optimizer = root.table("optimizer");
+  EXPECT_EQ(optimizer.number("learning_rate", 0, 1), 1e-3);
+  EXPECT_EQ(optimizer.number("beta2", 0, 1, 0.99), 0.99);
+  auto data = root.table("data");
+  EXPECT_EQ(data.path("file"), "/cfg/mix.json");
+  EXPECT_EQ(data.integers("skip", 0, 9), (std::vector<std::int64_t>{1, 2}));
+  EXPECT_TRUE(data.boolean("strict"));
+  EXPECT_NO_THROW(root.reject_unknown_keys());
+  EXPECT_NO_THROW(data.reject_unknown_keys());
+  EXPECT_THAT(document.resolved_toml(), HasSubstr("beta2 = 0.99"));
+}
+
+TEST(TomlReader, ResolvedTextReadsBackToTheSameValues) {
+  const double awkward = 0.1 + 0.2;
+  auto document = TomlDocument::parse("", "/cfg/run.toml");
+  auto table = document.root().table("train");
+  table.number("rate", 0, 1, awkward);
+  table.text("name", "a \"quoted\" \\ name");
+  auto again = TomlDocument::parse(document.resolved_toml(), "/cfg/again.toml");
+  auto table_again = again.root().table("train");
+  EXPECT_EQ(table_again.number("rate", 0, 1), awkward);
+  EXPECT_EQ(table_again.text("name"), "a \"quoted\" \\ name");
+}
+
+TEST(TomlReader, UnknownKeyNamesFileLineAndNearestName) {
+  auto document = TomlDocument::parse("[optimizer]\nbeta1 = 0.9\nbeta_2 = 0.95\n", "configs/x.toml");
+  auto table = document.root().table("optimizer");
+  table.number("beta1", 0, 1, 0.9);
+  table.number("beta2", 0, 1, 0.99);
+  EXPECT_EQ(message_of([&] { table.reject_unknown_keys(); }),
+            "configs/x.toml:3: unknown key 'optimizer.beta_2' (a misspelt key would train with the default). "
+            "Did you mean 'beta2'?");
+}
+
+TEST(TomlReader, WrongTypeRangeAndMissingKeySayWhereAndWhat) {
+  auto document = TomlDocument::parse("[train]\nsteps = \"ten\"\nrate = 2.0\n", "x.toml");
+  auto table = document.root().table("train");
+  EXPECT_THAT(message_of([&] { table.integer("steps", 1, 9); }), HasSubstr("x.toml:2: key 'train.steps': is a TOML string"));
+  EXPECT_THAT(message_of([&] { table.number("rate", 0, 1); }), HasSubstr("x.toml:3: key 'train.rate': 2 is out of range"));
+  EXPECT_THAT(message_of([&] { table.integer("batch", 1, 9); }), HasSubstr("key 'train.batch': is missing"));
+  EXPECT_THAT(message_of([&] { table.one_of("mode", {"stop", "skip"}, "stip"); }), HasSubstr("'stip' is none of"));
+}
+
+TEST(TomlReader, SettingsOverrideTheFileAndAreNamedInErrors) {
+  auto document = TomlDocument::parse("[train]\nsteps = 5\n", "x.toml", {"train.steps=7", "data.file=mix.json", "a.b.c=1"});
+  auto root = document.root();
+  EXPECT_EQ(root.table("train").integer("steps", 1, 9), 7);
+  EXPECT_EQ(root.table("data").text("file"), "mix.json");
+  EXPECT_EQ(root.table("a").table("b").integer("c", 0, 2), 1);
+  EXPECT_THAT(message_of([&] { root.table("train").integer("steps", 1, 6); }), HasSubstr("--set train.steps: key"));
+  EXPECT_THAT(message_of([&] { TomlDocument::parse("", "x.toml", {"train.steps"}); }), HasSubstr("--set train.steps"));
+}
+
+TEST(TomlReader, InvalidTomlAndMissingFileAreConfigErrors) {
+  EXPECT_THAT(message_of([] { TomlDocument::parse("[a]\nb = \n", "x.toml"); }), HasSubstr("x.toml:2: not valid TOML"));
+  EXPECT_THAT(message_of([] { TomlDocument::load("/nowhere/x.toml"); }), HasSubstr("/nowhere/x.toml: no such configuration file"));
+}
+
+}  // namespace
+}  // namespace vrwkv
