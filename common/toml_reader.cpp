@@ -90,23 +90,26 @@ toml::table parse_value(const std::string& text) {
   }
 }
 
-void apply_setting(toml::table& root, std::vector<std::string>& set_keys, const std::string& setting) {
-  const std::size_t equals = setting.find('=');
-  if (equals == std::string::npos || equals == 0)
-    throw ConfigError("--set {}: is not table.key=value (nothing was set). Write it as --set table.key=value.", setting);
-  const std::string name = setting.substr(0, equals);
+/// Puts parsed["value"] at the dotted `name`, making the tables on the way.
+void insert_at(toml::table& root, const std::string& name, toml::table parsed) {
   toml::table* table = &root;
   std::size_t begin = 0;
   for (std::size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', begin)) {
     const std::string part = name.substr(begin, dot - begin);
     if (!table->contains(part)) table->insert(part, toml::table{});
     table = table->get(part)->as_table();
-    if (table == nullptr) throw ConfigError("--set {}: '{}' is not a table.", setting, name.substr(0, dot));
+    if (table == nullptr) throw ConfigError("--set {}: '{}' is not a table.", name, name.substr(0, dot));
     begin = dot + 1;
   }
-  toml::table parsed = parse_value(setting.substr(equals + 1));
   table->insert_or_assign(name.substr(begin), *parsed.get("value"));
-  set_keys.push_back(name);
+}
+
+void apply_setting(toml::table& root, std::vector<std::string>& set_keys, const std::string& setting) {
+  const std::size_t equals = setting.find('=');
+  if (equals == std::string::npos || equals == 0)
+    throw ConfigError("--set {}: is not table.key=value (nothing was set). Write it as --set table.key=value.", setting);
+  insert_at(root, setting.substr(0, equals), parse_value(setting.substr(equals + 1)));
+  set_keys.push_back(setting.substr(0, equals));
 }
 
 }  // namespace
@@ -137,6 +140,13 @@ TomlDocument TomlDocument::parse(std::string_view text, const std::filesystem::p
   return TomlDocument(std::move(content));
 }
 
+void TomlDocument::set(const std::string& name, const std::string& value) {
+  toml::table quoted;
+  quoted.insert("value", value);
+  insert_at(content_->root, name, std::move(quoted));
+  content_->set_keys.push_back(name);
+}
+
 TomlReader TomlDocument::root() { return {content_.get(), &content_->root, ""}; }
 
 const std::vector<ResolvedKey>& TomlDocument::resolved() const { return content_->resolved; }
@@ -154,6 +164,13 @@ std::string TomlDocument::resolved_toml() const {
       if (table_of(key) == table) text += fmt::format("{} = {}\n", key.name.substr(table.size() + 1), key.value);
   }
   return text;
+}
+
+std::string TomlDocument::resolved_json() const {
+  const toml::table table = toml::parse(resolved_toml());
+  std::ostringstream stream;
+  stream << toml::json_formatter(table);
+  return stream.str();
 }
 
 TomlReader::TomlReader(TomlDocument::Content* content, const void* table, std::string name)

@@ -35,10 +35,15 @@ class TomlDocument {
   TomlDocument& operator=(TomlDocument&&) noexcept;
   ~TomlDocument();
 
+  /// Sets one key as `--set` does, to a string.
+  void set(const std::string& name, const std::string& value);
+
   TomlReader root();
   const std::vector<ResolvedKey>& resolved() const;
   /// What was read as a TOML file that reads back to the same values.
   std::string resolved_toml() const;
+  /// The same as one JSON object of tables.
+  std::string resolved_json() const;
 
  private:
   friend class TomlReader;

@@ -124,27 +124,35 @@ std::string Communicator::broadcast(const std::string& text, int root, const cha
 }
 
 std::int64_t Communicator::sum(std::int64_t value, const char* what) const {
-  std::int64_t total = 0;
-  MPI_Request request = MPI_REQUEST_NULL;
-  check(MPI_Iallreduce(&value, &total, 1, MPI_INT64_T, MPI_SUM, get(), &request), "MPI_Iallreduce");
-  wait(request, what);
-  return total;
+  sum(std::span(&value, 1), what);
+  return value;
 }
 
 std::int64_t Communicator::max(std::int64_t value, const char* what) const {
-  std::int64_t result = 0;
-  MPI_Request request = MPI_REQUEST_NULL;
-  check(MPI_Iallreduce(&value, &result, 1, MPI_INT64_T, MPI_MAX, get(), &request), "MPI_Iallreduce");
-  wait(request, what);
-  return result;
+  reduce_in_place(&value, 1, MPI_INT64_T, MPI_MAX, what);
+  return value;
 }
 
 double Communicator::max(double value, const char* what) const {
-  double result = 0;
+  max(std::span(&value, 1), what);
+  return value;
+}
+
+void Communicator::sum(std::span<std::int64_t> values, const char* what) const {
+  reduce_in_place(values.data(), values.size(), MPI_INT64_T, MPI_SUM, what);
+}
+
+void Communicator::max(std::span<double> values, const char* what) const {
+  reduce_in_place(values.data(), values.size(), MPI_DOUBLE, MPI_MAX, what);
+}
+
+void Communicator::reduce_in_place(void* values, std::size_t count, MPI_Datatype type, MPI_Op operation,
+                                   const char* what) const {
   MPI_Request request = MPI_REQUEST_NULL;
-  check(MPI_Iallreduce(&value, &result, 1, MPI_DOUBLE, MPI_MAX, get(), &request), "MPI_Iallreduce");
+  check(MPI_Iallreduce(MPI_IN_PLACE, values, to_count(static_cast<std::int64_t>(count)), type, operation, get(),
+                       &request),
+        "MPI_Iallreduce");
   wait(request, what);
-  return result;
 }
 
 std::vector<std::string> Communicator::all_gather(const std::string& text, const char* what) const {

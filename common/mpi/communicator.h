@@ -47,6 +47,9 @@ class Communicator {
   std::int64_t sum(std::int64_t value, const char* what) const;
   std::int64_t max(std::int64_t value, const char* what) const;
   double max(double value, const char* what) const;
+  /// Element by element, in place.
+  void sum(std::span<std::int64_t> values, const char* what) const;
+  void max(std::span<double> values, const char* what) const;
   /// Element r is rank r's text.
   std::vector<std::string> all_gather(const std::string& text, const char* what) const;
   /// Every rank's values end to end in rank order; ranks may give different counts.
@@ -59,6 +62,7 @@ class Communicator {
 
  private:
   explicit Communicator(MPI_Comm handle);
+  void reduce_in_place(void* values, std::size_t count, MPI_Datatype type, MPI_Op operation, const char* what) const;
   /// Waits for one started operation within the limit.
   void wait(MPI_Request request, const char* what) const;
 

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "trainer/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "common/error.h"
+#include "common/file_system.h"
+#include "common/log.h"
+#include "common/mpi/all_or_none.h"
+#include "sharding/grad_norm.h"
+#include "sharding/leaf_sums.h"
+#include "trainer/checkpoint/checkpoint.h"
+#include "trainer/stop_signal.h"
+#include "trainer/vocabulary.h"
+
+namespace vrwkv::trainer {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+std::vector<NamedTensor> select(const std::vector<NamedTensor>& parameters, const TrainableParts& parts,
+                                bool trainable) {
+  std::vector<NamedTensor> selected;
+  std::copy_if(parameters.begin(), parameters.end(), std::back_inserter(selected),
+               [&](const NamedTensor& parameter) { return parts.includes(parameter.name) == trainable; });
+  return selected;
+}
+
+/// Splits 0..micro_batches-1 into contiguous ranges; refuses ranks that would have nothing to do.
+sharding::LeafRange leaves_of(const mpi::Communicator& world, std::int64_t micro_batches) {
+  if (world.size() > micro_batches)
+    throw ConfigError("{} ranks but a step has {} micro-batches (some ranks would have nothing to do). Start at most {} "
+                      "ranks, or lower [train] micro_batch_size.",
+                      world.size(), micro_batches, micro_batches);
+  return sharding::leaf_range(micro_batches, world.size(), world.rank());
+}
+
+}  // namespace
+
+Trainer::Trainer(const TrainerConfig& config, const TrainOptions& options, const mpi::Communicator& world)
+    : config_(config),
+      options_(options),
+      world_(world),
+      directory_(config.run.directory),
+      resumed_from_(mpi::all_or_none(world, "run directory", [&] {
+        leaves_of(world, config.train.micro_batches());
+        return directory_.checkpoint_to_resume(config, options.resume);
+      })),
+      loader_(mpi::all_or_none(world, "data", [&] { return data::Loader(loader_options(config)); })),
+      model_(config.model, config.train.seed),
+      frozen_(select(model_.parameters(), config.train.trainable, /*trainable=*/false)),
+      parameters_(select(model_.parameters(), config.train.trainable, /*trainable=*/true)),
+      layout_(parameters_.numel(), world.size()),
+      collectives_(world),
+      reducer_(layout_, collectives_, config.train.micro_batches(), config.bucket_elements),
+      optimizer_(parameters_, layout_, collectives_),
+      schedule_(model_, parameters_, {config.train.recompute, config.train.l2wrap}) {
+  prepare_run_directory();
+  load_start();
+}
+
+void Trainer::prepare_run_directory() {
+  mpi::all_or_none(world_, "run directory", [&] {
+    if (world_.rank() == 0) directory_.prepare(config_);
+  });
+  mpi::all_or_none(world_, "log", [&] { log::open_file(directory_.log()); });
+}
+
+void Trainer::load_start() {
+  if (resumed_from_) {
+    const auto state = checkpoint::load_training(*resumed_from_, parameters_, layout_, optimizer_, frozen_, world_);
+    completed_steps_ = state.step;
+    bad_samples_ = state.bad_samples;
+    log::information("resuming after step {} from {}", state.step, resumed_from_->string());
+  } else if (!config_.initial_model.empty()) {
+    mpi::all_or_none(world_, "initial model", [&] {
+      checkpoint::copy_parameters(checkpoint::resolve(config_.initial_model), model_.parameters());
+    });
+    optimizer_.reset_masters();
+    log::information("starting from the parameters of {}", config_.initial_model.string());
+  }
+  mpi::all_or_none(world_, "metrics", [&] {
+    if (world_.rank() != 0) return;
+    // A checkpoint of another run directory brings that run's rows along.
+    if (resumed_from_ && !std::filesystem::exists(directory_.metrics()))
+      std::filesystem::copy_file(resumed_from_->parent_path().parent_path() / "metrics.jsonl", directory_.metrics());
+    metrics_.emplace(directory_.metrics(), completed_steps_);
+    std::filesystem::remove(directory_.requeue_marker());
+  });
+}
+
+TrainSummary Trainer::run() {
+  const std::int64_t last_step = std::min(config_.train.steps, options_.max_steps.value_or(config_.train.steps));
+  TrainSummary summary;
+  summary.step = completed_steps_;
+  summary.checkpoint = resumed_from_;
+  if (metrics_) summary.first_loss = metrics_->first_loss();
+  if (completed_steps_ >= last_step) return summary;
+
+  std::optional<Progress> progress;
+  if (world_.rank() == 0) progress.emplace(completed_steps_ + 1, last_step);
+  for (std::int64_t number = completed_steps_ + 1; number <= last_step; ++number) {
+    log::set_step(number);
+    StepMetrics metrics = step(number);
+    const bool stop = agree(metrics, times_);
+    completed_steps_ = number;
+    if (metrics_) {
+      metrics_->append(metrics);
+      progress->show(metrics);
+      summary.first_loss = metrics_->first_loss();
+    }
+    summary.step = number;
+    summary.last_loss = metrics.loss;
+    const std::int64_t every = config_.checkpoint.every_steps;
+    if (stop || number == last_step || (every > 0 && number % every == 0)) {
+      save(number);
+      summary.checkpoint = checkpoint::newest(directory_.checkpoints());
+    }
+    if (stop && number < last_step) {
+      summary.stopped_on_request = true;
+      break;
+    }
+  }
+  log::set_step(0);
+  mpi::all_or_none(world_, "requeue marker", [&] {
+    if (summary.stopped_on_request && world_.rank() == 0)
+      write_file_atomically(directory_.requeue_marker(), fmt::format("step {}\n", summary.step));
+  });
+  return summary;
+}
+
+StepMetrics Trainer::step(std::int64_t number) {
+  const auto start = Clock::now();
+  const double waited_before = mpi::seconds_waited();
+  const sharding::LeafRange leaves = reducer_.leaves();
+  const std::vector<data::MicroBatch> batches = loader_.load(number, leaves.begin, leaves.end);
+  times_ = {};
+  times_.data_wait = seconds_since(start);
+  if (number < config_.train.steps) loader_.prefetch(number + 1, leaves.begin, leaves.end);
+
+  judge(batches);
+  const StepCounts counts = count(batches);
+  bad_samples_ += counts.bad_samples;
+  if (config_.data.max_bad_samples > 0 && bad_samples_ > config_.data.max_bad_samples)
+    mpi::agree_on_failure(world_, "bad samples",
+                          DataError("{}: {} bad samples skipped so far (max_bad_samples = {}). They are named in the "
+                                    "logs; mend them, or raise the limit.",
+                                    config_.data.file.string(), bad_samples_, config_.data.max_bad_samples));
+
+  const BatchScale scale{config_.train.global_batch_size, counts.penalty_positions};
+  sharding::LeafSums losses(leaves);
+  for (const auto& batch : batches) {
+    losses.add(schedule_.run(batch, scale, reducer_.leaf()).loss);
+    reducer_.finish_leaf();
+  }
+
+  StepMetrics metrics;
+  metrics.step = number;
+  metrics.loss = losses.total(collectives_);
+  metrics.samples = counts.samples;
+  metrics.tokens = counts.tokens;
+  metrics.supervised_tokens = counts.supervised_tokens;
+  update(number, metrics);
+  metrics.step_seconds = seconds_since(start);
+  times_.communication_wait = mpi::seconds_waited() - waited_before;
+  return metrics;
+}
+
+void Trainer::judge(const std::vector<data::MicroBatch>& batches) {
+  std::optional<Error> failure;
+  for (const auto& batch : batches) {
+    for (const auto& bad : batch.bad) {
+      if (config_.data.on_bad_sample == data::BadSamplePolicy::kStop) {
+        if (!failure)
+          failure = DataError("{} Or set [data] on_bad_sample = \"skip\".", bad.why);
+      } else {
+        log::warning("skipped: {}", bad.why);
+      }
+    }
+  }
+  mpi::agree_on_failure(world_, "samples", std::move(failure));
+}
+
+Trainer::StepCounts Trainer::count(const std::vector<data::MicroBatch>& batches) const {
+  StepCounts counts;
+  for (const auto& batch : batches) {
+    counts.samples += static_cast<std::int64_t>(batch.targets.size());
+    counts.tokens += batch.token_ids.numel();
+    counts.bad_samples += static_cast<std::int64_t>(batch.bad.size());
+    counts.penalty_positions += penalty_positions(batch, config_.train.l2wrap);
+    for (const std::int64_t targets : batch.targets) counts.supervised_tokens += targets;
+  }
+  std::vector<std::int64_t> sums = {counts.samples, counts.tokens, counts.supervised_tokens, counts.penalty_positions,
+                                    counts.bad_samples};
+  world_.sum(sums, "counts of the step");
+  return {sums[0], sums[1], sums[2], sums[3], sums[4]};
+}
+
+void Trainer::update(std::int64_t number, StepMetrics& metrics) {
+  const at::Tensor gradient = reducer_.reduce();
+  metrics.grad_norm = sharding::global_grad_norm(gradient, layout_, collectives_);
+  metrics.learning_rate = config_.optimizer.schedule.at(number - 1);
+  if (!std::isfinite(metrics.loss) || !std::isfinite(metrics.grad_norm))
+    mpi::agree_on_failure(world_, "loss",
+                          NumericError("step {}: the loss is {} and the gradient's norm {} (the update would destroy the "
+                                       "parameters; none was made). Lower the learning rate, or look at this step's "
+                                       "samples; checkpoints of earlier steps are whole.",
+                                       number, metrics.loss, metrics.grad_norm));
+  const double clip = config_.train.gradient_clip;
+  const double excess = clip > 0 ? (metrics.grad_norm + 1e-6) / clip : 0;
+  const OptimizerConfig& options = config_.optimizer;
+  optimizer_.step(gradient, excess > 1 ? 1 / excess : 1,
+                  {metrics.learning_rate, options.beta1, options.beta2, options.epsilon, options.weight_decay, number});
+}
+
+bool Trainer::agree(StepMetrics& metrics, StepTimes times) const {
+  std::vector<double> worst = {stop_requested() ? 1.0 : 0.0, metrics.step_seconds, times.data_wait,
+                               times.communication_wait, checkpoint_stall_,
+                               static_cast<double>(peak_memory_bytes())};
+  world_.max(worst, "end of the step");
+  metrics.step_seconds = worst[1];
+  metrics.data_wait_seconds = worst[2];
+  metrics.communication_wait_seconds = worst[3];
+  metrics.checkpoint_stall_seconds = worst[4];
+  metrics.memory_bytes = static_cast<std::int64_t>(worst[5]);
+  return worst[0] > 0;
+}
+
+void Trainer::save(std::int64_t number) {
+  const auto start = Clock::now();
+  const checkpoint::TrainingState state{number, number * config_.train.global_batch_size, number, bad_samples_,
+                                        config_.resolved_toml};
+  checkpoint::save(directory_.checkpoints(), state, parameters_, layout_, optimizer_, frozen_, world_,
+                   config_.checkpoint.keep_last);
+  checkpoint_stall_ = seconds_since(start);
+}
+
+}  // namespace vrwkv::trainer

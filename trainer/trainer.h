@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "common/mpi/communicator.h"
+#include "data/loader.h"
+#include "kernels/named_tensor.h"
+#include "sharding/flat_parameters.h"
+#include "sharding/gradient_reducer.h"
+#include "sharding/mpi_collectives.h"
+#include "sharding/shard_layout.h"
+#include "sharding/sharded_adamw.h"
+#include "trainer/block_schedule.h"
+#include "trainer/metrics.h"
+#include "trainer/model/visual_rwkv.h"
+#include "trainer/progress.h"
+#include "trainer/run_directory.h"
+#include "trainer/trainer_config.h"
+
+namespace vrwkv::trainer {
+
+struct TrainOptions {
+  ResumeRequest resume;
+  std::optional<std::int64_t> max_steps;    ///< end at this step; the schedule's length stays the configuration's
+};
+
+struct TrainSummary {
+  bool stopped_on_request = false;
+  std::int64_t step = 0;                    ///< completed steps
+  std::optional<double> first_loss;         ///< of step 1
+  std::optional<double> last_loss;          ///< of `step`, when this call computed it
+  std::optional<std::filesystem::path> checkpoint;
+};
+
+/// One run on the ranks of `world`: loads, steps, writes metrics and checkpoints, stops on request.
+///
+/// Every member is called by all ranks together. Errors that one rank finds while setting up or judging data reach all
+/// ranks with the same exit code; an error inside a step is one rank's, and its caller ends the job.
+class Trainer {
+ public:
+  Trainer(const TrainerConfig& config, const TrainOptions& options, const mpi::Communicator& world);
+  TrainSummary run();
+
+ private:
+  struct StepTimes {
+    double data_wait = 0;
+    double communication_wait = 0;
+    double checkpoint_stall = 0;
+  };
+  struct StepCounts {
+    std::int64_t samples = 0;
+    std::int64_t tokens = 0;
+    std::int64_t supervised_tokens = 0;
+    std::int64_t penalty_positions = 0;
+    std::int64_t bad_samples = 0;
+  };
+
+  void prepare_run_directory();
+  void load_start();
+  StepMetrics step(std::int64_t number);
+  void judge(const std::vector<data::MicroBatch>& batches);
+  StepCounts count(const std::vector<data::MicroBatch>& batches) const;
+  void update(std::int64_t number, StepMetrics& metrics);
+  /// Adds what every rank measured to the row; true when any rank was asked to stop.
+  bool agree(StepMetrics& metrics, StepTimes times) const;
+  void save(std::int64_t number);
+
+  const TrainerConfig& config_;
+  const TrainOptions& options_;
+  const mpi::Communicator& world_;
+  RunDirectory directory_;
+  std::optional<std::filesystem::path> resumed_from_;
+  data::Loader loader_;
+  model::VisualRwkv model_;
+  std::vector<NamedTensor> frozen_;
+  sharding::FlatParameters parameters_;
+  sharding::ShardLayout layout_;
+  sharding::MpiCollectives collectives_;
+  sharding::GradientReducer reducer_;
+  sharding::ShardedAdamw optimizer_;
+  BlockSchedule schedule_;
+  std::optional<MetricsFile> metrics_;    ///< rank 0
+  std::int64_t completed_steps_ = 0;
+  std::int64_t bad_samples_ = 0;          ///< skipped so far, over all ranks
+  double checkpoint_stall_ = 0;           ///< since the last row
+  StepTimes times_;
+};
+
+}  // namespace vrwkv::trainer

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/toml_reader.h"
+#include "data/data_config.h"
+#include "trainer/learning_rate_schedule.h"
+#include "trainer/model/model_config.h"
+#include "trainer/trainable.h"
+
+namespace vrwkv::trainer {
+
+enum class L2Wrap { kSupervised, kAll, kOff };
+
+struct TrainConfig {
+  std::int64_t stage = 2;
+  std::int64_t steps = 0;                ///< optimizer updates of the whole run; the schedule's length
+  std::int64_t global_batch_size = 0;    ///< samples a step
+  std::int64_t micro_batch_size = 1;     ///< samples a micro-batch
+  TrainableParts trainable;
+  L2Wrap l2wrap = L2Wrap::kSupervised;
+  double gradient_clip = 1.0;            ///< global L2 norm; 0 turns clipping off
+  std::vector<bool> recompute;           ///< per block: run its forward again in backward instead of keeping activations
+  std::uint64_t seed = 0;
+
+  std::int64_t micro_batches() const { return global_batch_size / micro_batch_size; }
+};
+
+struct OptimizerConfig {
+  LearningRateSchedule schedule;
+  double beta1 = 0.9;
+  double beta2 = 0.99;
+  double epsilon = 1e-8;
+  double weight_decay = 0;
+};
+
+struct CheckpointConfig {
+  std::int64_t every_steps = 0;    ///< 0: only at the end and on request
+  std::int64_t keep_last = 2;
+};
+
+struct RunConfig {
+  std::filesystem::path directory;
+  std::string device = "auto";
+  std::int64_t threads_per_rank = 1;
+  std::int64_t loader_threads = 1;
+  std::int64_t wait_limit_seconds = 1800;
+};
+
+/// A whole configuration file, read and validated.
+struct TrainerConfig {
+  model::ModelConfig model;
+  std::filesystem::path initial_model;    ///< run directory or checkpoint whose parameters the run starts from; "" = random
+  data::DataConfig data;
+  TrainConfig train;
+  OptimizerConfig optimizer;
+  std::int64_t bucket_elements = 0;
+  CheckpointConfig checkpoint;
+  RunConfig run;
+
+  std::string resolved_toml;              ///< every key with its value, as it is stored beside the results
+  std::vector<ResolvedKey> numeric_keys;  ///< those whose change would change the numbers
+};
+
+/// @param run_directory  replaces [run] directory when given.
+/// @throws ConfigError with file and line for every mistake a file can hold. Opens no data and no weights.
+TrainerConfig read_trainer_config(TomlDocument document,
+                                  const std::optional<std::filesystem::path>& run_directory = {});
+
+/// "train.steps = 400 there, 500 here" for each number-changing key in which two configurations differ.
+std::vector<std::string> numeric_differences(const TrainerConfig& here, const TrainerConfig& there);
+
+}  // namespace vrwkv::trainer
