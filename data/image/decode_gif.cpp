@@ -63,23 +63,28 @@ std::optional<std::uint8_t> seek_first_frame(const EncodedImage& file, GifFileTy
   return transparent;
 }
 
-/// The frame's own colours, else the file's, else grey levels. Colours that a map does not define are black,
-/// but a map that only spells out grey levels counts as none: both as in Pillow.
-Palette find_palette(const GifFileType* gif) {
-  const ColorMapObject* map = gif->Image.ColorMap != nullptr ? gif->Image.ColorMap : gif->SColorMap;
+Palette grey_palette() {
   Palette grey{};
   for (std::size_t i = 0; i < grey.size(); ++i) {
     const auto level = static_cast<GifByteType>(i);
     grey[i] = {level, level, level};
   }
-  if (map == nullptr) return grey;
-  Palette palette{};
-  bool is_grey = true;
-  for (int i = 0; i < std::min(map->ColorCount, 256); ++i) {
-    palette[i] = map->Colors[i];
-    is_grey = is_grey && std::memcmp(&palette[i], &grey[i], sizeof(GifColorType)) == 0;
+  return grey;
+}
+
+/// The frame's own colours, else the file's, else grey levels. Colours that a map does not define are black,
+/// and a map that only spells out grey levels counts as none: both as in Pillow.
+Palette find_palette(const GifFileType* gif) {
+  const Palette grey = grey_palette();
+  for (const ColorMapObject* map : {gif->Image.ColorMap, gif->SColorMap}) {
+    if (map == nullptr) continue;
+    const std::size_t count = std::min<std::size_t>(static_cast<std::size_t>(map->ColorCount), grey.size());
+    if (std::memcmp(map->Colors, grey.data(), count * sizeof(GifColorType)) == 0) continue;
+    Palette palette{};
+    std::copy_n(map->Colors, count, palette.begin());
+    return palette;
   }
-  return is_grey ? grey : palette;
+  return grey;
 }
 
 /// The order in which a frame's rows are stored.
