@@ -48,8 +48,7 @@ void read_extension(const EncodedImage& file, GifFileType* gif, std::optional<st
   while (block != nullptr) check(file, gif, DGifGetExtensionNext(gif, &block));
 }
 
-/// Goes to the first frame's pixels; its place is then in gif->Image. Returns the transparent index, when
-/// there is one.
+/// Goes to the first frame's pixels; its place is then in gif->Image. Returns the transparent index, if any.
 std::optional<std::uint8_t> seek_first_frame(const EncodedImage& file, GifFileType* gif) {
   std::optional<std::uint8_t> transparent;
   while (true) {

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <jerror.h>
-#include <jpeglib.h>
-
 #include <array>
 #include <csetjmp>
-#include <cstddef>
-#include <cstdio>  // jpeglib.h needs FILE and size_t declared before it
 
 #include "data/image/decoders.h"
+
+// libjpeg's headers do not include what they need, so their order matters.
+// clang-format off
+#include <cstddef>
+#include <cstdio>
+#include <jpeglib.h>
+#include <jerror.h>
+// clang-format on
 
 namespace vrwkv::data {
 namespace {
 
 /// Owns libjpeg's decompressor over bytes in memory. libjpeg reports failure through a callback that must not
-/// return; it jumps back into attempt(), so what runs inside attempt() must own nothing that has a
-/// destructor.
+/// return; it jumps back into attempt(), so what runs inside attempt() must own nothing with a destructor.
 class JpegDecompressor {
  public:
   explicit JpegDecompressor(std::span<const std::uint8_t> bytes) {

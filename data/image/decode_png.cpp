@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <png.h>
 
+#include <algorithm>
 #include <array>
 #include <csetjmp>
 #include <cstring>
-#include <string>
 
 #include "data/image/decoders.h"
 
@@ -15,7 +15,7 @@ namespace {
 enum class PngPixels { kRgb, kPaletteIndex, kGrey16 };
 
 /// Owns libpng's reader over bytes in memory. libpng reports failure through a callback that must not return;
-/// it jumps back into attempt(), so what runs inside attempt() must own nothing that has a destructor.
+/// it jumps back into attempt(), so what runs inside attempt() must own nothing with a destructor.
 class PngReader {
  public:
   explicit PngReader(std::span<const std::uint8_t> bytes) : rest_(bytes) {
@@ -25,7 +25,7 @@ class PngReader {
       if (png_ == nullptr) return;
       info_ = png_create_info_struct(png_);
       png_set_read_fn(png_, this, &PngReader::on_read);
-      png_set_user_limits(png_, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // make_image() has the limit that counts
+      png_set_user_limits(png_, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // make_image() has the limits that count
     });
   }
   PngReader(const PngReader&) = delete;
@@ -130,8 +130,7 @@ void expand_grey16(const std::vector<std::uint8_t>& big_endian, Image& image) {
 
 }  // namespace
 
-// Rows are all that is needed: a file that ends after its last row, without the end chunk, is decoded, as in
-// Pillow.
+// The rows are all that is needed: a file without its end chunk is decoded, as in Pillow.
 Image decode_png(const EncodedImage& file) {
   PngReader reader(file.bytes);
   if (!reader.ready() || !reader.attempt([&] { reader.read_header(); })) reader.throw_failure(file);

@@ -23,8 +23,7 @@ Image decode_png(const EncodedImage& file);
 Image decode_gif(const EncodedImage& file);
 Image decode_webp(const EncodedImage& file);
 
-/// A black image of this size. @throws DataError when a side is zero or there are more pixels than
-/// kPixelLimit.
+/// A black image of this size. @throws DataError when a side is zero or a limit of image.h is passed.
 Image make_image(const EncodedImage& file, std::int64_t width, std::int64_t height);
 
 /// @throws DataError always: the file ends too early.

@@ -65,10 +65,11 @@ at::Tensor resize_to_square(const Image& image, std::int64_t size) {
 Image make_image(const EncodedImage& file, std::int64_t width, std::int64_t height) {
   if (width < 1 || height < 1)
     throw DataError("{}: is {} x {} pixels (nothing to see). Drop the sample.", file.path, width, height);
-  if (width > kPixelLimit / height)
+  if (width > kSideLimit || height > kSideLimit || width * height > kPixelLimit)
     throw DataError(
-        "{}: is {} x {} pixels (more than the limit of {}). Scale the image down, or drop the sample.",
-        file.path, width, height, kPixelLimit);
+        "{}: is {} x {} pixels (the limits are {} per side and {} in all). Scale it down, or drop the "
+        "sample.",
+        file.path, width, height, kSideLimit, kPixelLimit);
   return {width, height, std::vector<std::uint8_t>(static_cast<std::size_t>(width * height * 3))};
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Built without contraction of a*b+c into one rounding (see CMakeLists.txt): it could flip the last bit of a
-// weight.
+// CMakeLists.txt forbids fused multiply-adds in this file: they could flip the last bit of a weight.
 #include "data/image/resize.h"
 
 #include <algorithm>
@@ -15,8 +14,7 @@ namespace {
 
 constexpr int kFractionBits = 22;
 constexpr std::int32_t kHalf = 1 << (kFractionBits - 1);
-/// Rows that the horizontal pass takes together, side by side, so that the compiler can use vector
-/// instructions.
+/// Rows that the horizontal pass takes together, side by side, so that vector instructions fit.
 constexpr std::int64_t kRowsTogether = 16;
 
 double cubic(double x) {
@@ -27,8 +25,7 @@ double cubic(double x) {
   return 0.0;
 }
 
-/// For each output place of one axis: the input places it is made of, [first, first + count), and their
-/// weights.
+/// For each output place of one axis: the input places it is made of and their weights.
 struct Taps {
   std::vector<std::int64_t> first, count;
   std::vector<std::int32_t> weights;  ///< `stride` per output place
@@ -74,8 +71,7 @@ std::uint8_t to_byte(std::int32_t sum) {
   return static_cast<std::uint8_t>(std::clamp(sum >> kFractionBits, 0, 255));
 }
 
-/// `in` holds rows of `row_bytes` from input row `first_row` on; writes one row of `row_bytes` per output
-/// place.
+/// `in` holds rows of `row_bytes` from input row `first_row` on; `out` gets one such row per output place.
 void vertical_pass(const std::uint8_t* in, std::int64_t row_bytes, std::int64_t first_row, const Taps& taps,
                    std::uint8_t* out) {
   std::vector<std::int32_t> sums(static_cast<std::size_t>(row_bytes));
@@ -91,8 +87,7 @@ void vertical_pass(const std::uint8_t* in, std::int64_t row_bytes, std::int64_t 
   }
 }
 
-/// The horizontal pass over up to kRowsTogether rows of interleaved RGB: (row, x, channel) to (channel, row,
-/// place).
+/// The horizontal pass over up to kRowsTogether rows: (row, x, channel) to (channel, row, place).
 class HorizontalPass {
  public:
   HorizontalPass(std::int64_t in_width, const Taps& taps)
@@ -134,8 +129,7 @@ class HorizontalPass {
   std::vector<std::uint8_t> columns_;  ///< (x, channel, row)
 };
 
-/// (rows, width, channel) to (channel, rows, out_width), through the horizontal pass unless it changes
-/// nothing.
+/// (row, x, channel) to (channel, row, place): the horizontal pass, unless it changes nothing.
 void to_planes(const std::uint8_t* rgb, std::int64_t in_width, std::int64_t rows, std::int64_t out_width,
                std::uint8_t* planes) {
   const std::int64_t plane_bytes = rows * out_width;

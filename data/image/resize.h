@@ -13,9 +13,8 @@ namespace vrwkv::data {
 /// 8 bits before the vertical pass; a pass that changes nothing is skipped. An image more than 100 times as
 /// high as wide that shrinks in height takes the vertical pass first.
 ///
-/// @param planes      (3, height, width), written in full: the channels one after the other.
-/// @throws ShapeError when a size is below 1, `image` does not hold its pixels or `planes` has another
-/// length.
+/// @param planes  (3, height, width), written in full: the channels one after the other.
+/// @throws ShapeError when a size is below 1, or `image` or `planes` has another length than its size says.
 void resize_bicubic(const Image& image, std::int64_t width, std::int64_t height,
                     std::span<std::uint8_t> planes);
 
