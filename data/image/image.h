@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+namespace vrwkv::data {
+
+/// More pixels than this are refused before they are allocated. It is Pillow's limit.
+inline constexpr std::int64_t kPixelLimit = 178'956'970;
+/// A longer side is refused, too: the memory that a resize needs beside the pixels grows with it.
+inline constexpr std::int64_t kSideLimit = 1'000'000;
+
+/// An RGB picture; both sides are at least 1.
+struct Image {
+  std::int64_t width = 0;
+  std::int64_t height = 0;
+  std::vector<std::uint8_t> rgb;  ///< height * width * 3, row by row, channels interleaved
+};
+
+/// Decodes a JPEG, PNG, GIF or WebP file (the first frame), told apart by its first bytes, never by its name.
+///
+/// The bytes equal those of Pillow's `Image.open(file).convert("RGB")`: grey is replicated, alpha is dropped
+/// without compositing, CMYK is taken as Adobe writes it (inverted), 16-bit colour keeps its high byte but
+/// 16-bit grey is clipped at 255, and an EXIF orientation is not applied.
+/// Damage that a codec bridges by itself (wrong entropy-coded data in a JPEG) goes unnoticed, as in Pillow;
+/// so may the loss of bytes after the last pixel.
+/// @throws DataError when the file cannot be read, is empty, of another format, damaged or beyond a limit.
+Image decode_image(const std::filesystem::path& file);
+
+/// Squashes an image to size x size, whatever its aspect ratio, by Pillow's 8-bit bicubic (see resize.h).
+/// @return (3, size, size) uint8, channels first, on the CPU.
+/// @throws ShapeError when `size` is below 1 or `image` does not hold width * height * 3 bytes.
+at::Tensor resize_to_square(const Image& image, std::int64_t size);
+
+}  // namespace vrwkv::data
