@@ -30,7 +30,7 @@ class RecordParser {
     if (const auto failure = parser.parse(text.data(), text.size()).get(element))
       fail(fmt::format("not valid JSON ({}).", simdjson::error_message(failure)));
     dom::object object;
-    if (element.get(object) != simdjson::SUCCESS) fail("is not an object.");
+    if (element.get(object) != simdjson::SUCCESS) fail("not an object.");
     for (const auto& [key, value] : object) remember(key, value);
     read_id();
     read_images();
@@ -108,8 +108,8 @@ class RecordParser {
   }
   [[noreturn]] void fail(const std::string& message) const {
     throw DataError(
-        "{}:{}: sample {} {}", record_.file, record_.line,
-        record_.id.empty() ? fmt::format("number {}", record_.index) : fmt::format("'{}'", record_.id),
+        "{}:{}: sample {}: {}", record_.file, record_.line,
+        record_.id.empty() ? fmt::format("at index {}", record_.index) : fmt::format("'{}'", record_.id),
         message);
   }
 
