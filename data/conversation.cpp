@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <span>
 
 #include "common/error.h"
 #include "data/python_text.h"
@@ -68,6 +69,12 @@ void check_images(const Record& record, const std::vector<CleanTurn>& turns) {
         describe(record), counted(marks_in_answers, "<image> mark"));
 }
 
+/// The first label has no position before it that could predict it.
+std::int64_t count_targets(std::span<const std::int64_t> labels) {
+  if (labels.empty()) return 0;
+  return std::count_if(labels.begin() + 1, labels.end(), [](auto label) { return label != kIgnoreIndex; });
+}
+
 /// Appends turns to an Encoded, each tokenized on its own so that a turn's tokens do not depend on its
 /// neighbours.
 class Encoder {
@@ -95,12 +102,6 @@ class Encoder {
   Encoded finish() {
     encoded_.targets = count_targets(encoded_.labels);
     return std::move(encoded_);
-  }
-
-  /// The first label has no position before it that could predict it.
-  static std::int64_t count_targets(const std::vector<std::int64_t>& labels) {
-    if (labels.empty()) return 0;
-    return std::count_if(labels.begin() + 1, labels.end(), [](auto label) { return label != kIgnoreIndex; });
   }
 
  private:
@@ -166,8 +167,8 @@ std::string training_defect(const Encoded& encoded, std::int64_t context_length,
           "the image at token {} reaches beyond the context of {} tokens (the model would see a part of it). "
           "Raise [data] context_length or drop the sample.",
           start, context_length);
-  Encoded cut = encoded;
-  if (cut_to_context(cut, context_length) && cut.targets == 0)
+  const auto kept = std::min(static_cast<std::size_t>(context_length), encoded.labels.size());
+  if (count_targets(std::span(encoded.labels).first(kept)) == 0)
     return fmt::format(
         "the context of {} tokens ends before the first answer (nothing is left to learn). "
         "Raise [data] context_length or drop the sample.",
@@ -181,7 +182,7 @@ bool cut_to_context(Encoded& encoded, std::int64_t context_length) {
   encoded.token_ids.resize(length);
   encoded.labels.resize(length);
   std::erase_if(encoded.image_starts, [&](auto start) { return start >= context_length; });
-  encoded.targets = Encoder::count_targets(encoded.labels);
+  encoded.targets = count_targets(encoded.labels);
   return true;
 }
 

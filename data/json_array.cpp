@@ -25,9 +25,7 @@ void JsonArrayScanner::open() {
   skip_space();
   if (at_end()) fail(line(), "is empty (it should be a JSON array of samples).");
   if (here() != '[')
-    fail(line(),
-         fmt::format("not a JSON array of samples (it begins with '{}'). Write [sample, sample, ...].",
-                     here()));
+    fail(line(), "not a JSON array of samples (it does not begin with '['). Write [sample, sample, ...].");
   ++position_;
   state_ = State::kInside;
   skip_space();

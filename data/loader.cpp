@@ -80,7 +80,7 @@ class Loader::Implementation {
     ++following.step;
     start(following);
     lock.unlock();
-    count(job->micro_batches);
+    tally(job->micro_batches);
     return std::move(job->micro_batches);
   }
 
@@ -98,7 +98,8 @@ class Loader::Implementation {
 
   void work(const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
-    while (work_left_.wait(lock, stop, [&] { return job_ && job_->has_work(); })) {
+    const auto has_work = [&] { return job_ && job_->has_work(); };
+    while (work_left_.wait(lock, stop, has_work) && !stop.stop_requested()) {
       const std::shared_ptr<Job> job = job_;
       const std::int64_t sample = job->next_sample++;
       lock.unlock();
@@ -139,7 +140,7 @@ class Loader::Implementation {
     return reader_.read_for_training(file_.read(sampler_.at(position)), context_length_);
   }
 
-  void count(const std::vector<MicroBatch>& micro_batches) {
+  void tally(const std::vector<MicroBatch>& micro_batches) {
     for (const MicroBatch& micro_batch : micro_batches) {
       bad_samples_ += static_cast<std::int64_t>(micro_batch.bad.size());
       for (const MicroBatch::Packed& sample : micro_batch.packed) cut_samples_ += sample.was_cut ? 1 : 0;

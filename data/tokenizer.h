@@ -12,7 +12,8 @@
 
 namespace vrwkv::data {
 
-/// The id that holds the place of image features. It has no text and is never looked up in the embedding.
+/// The id that holds the place of image features, with truncated vocabularies too. It has no text and is
+/// never looked up in the embedding.
 inline constexpr std::int64_t kImageToken = 65535;
 /// "\n\n", which ends every turn (but see visualrwkv.md 2.4: "。\n" wins the longest match and leaves a lone
 /// "\n").

@@ -77,13 +77,14 @@ TEST_F(SampleFileTest, FollowsStringsWhenItLooksForTheEndOfASample) {
 }
 
 TEST_F(SampleFileTest, OfARepeatedKeyTheLastCounts) {
-  EXPECT_EQ(open("[" + sample(R"("id": "a", "id": "b")") + "]").read(0).id, "b");
+  EXPECT_EQ(open(fmt::format("[{}]", sample(R"("id": "a", "id": "b")"))).read(0).id, "b");
 }
 
 TEST_F(SampleFileTest, RefusesWhatIsNotOneArray) {
   const std::string good = sample(R"("id": "a")");
-  EXPECT_EQ(refusal("{\"id\": 1}"),
-            "mix.json:1: not a JSON array of samples (it begins with '{'). Write [sample, sample, ...].");
+  EXPECT_EQ(
+      refusal("{\"id\": 1}"),
+      "mix.json:1: not a JSON array of samples (it does not begin with '['). Write [sample, sample, ...].");
   EXPECT_EQ(refusal(""), "mix.json:1: is empty (it should be a JSON array of samples).");
   EXPECT_EQ(refusal(" \n "), "mix.json:2: is empty (it should be a JSON array of samples).");
   EXPECT_EQ(refusal("[ ]"), "mix.json: holds no samples. Check [data] file.");
