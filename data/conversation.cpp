@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "data/conversation.h"
+
+#include <algorithm>
+#include <cctype>
+#include <span>
+
+#include "common/error.h"
+#include "data/python_text.h"
+
+namespace vrwkv::data {
+namespace {
+
+constexpr std::string_view kMark = "<image>";
+constexpr std::string_view kAnswerOpening = "Assistant:";
+
+/// A turn after cleaning: its images come first, then its text.
+struct CleanTurn {
+  bool is_answer = false;
+  std::int64_t images = 0;
+  std::string text;
+};
+
+bool equals_ignoring_case(std::string_view text, std::string_view lower_case) {
+  return std::equal(text.begin(), text.end(), lower_case.begin(), lower_case.end(),
+                    [](unsigned char a, unsigned char b) { return std::tolower(a) == b; });
+}
+
+/// Removes every mark and says how many there were.
+std::int64_t remove_marks(std::string& text) {
+  std::int64_t marks = 0;
+  for (std::size_t mark = 0; (mark = text.find(kMark, mark)) != std::string::npos; ++marks)
+    text.erase(mark, kMark.size());
+  return marks;
+}
+
+std::string clean(std::string_view text) { return collapse_blank_lines(strip(text)); }
+
+CleanTurn clean_turn(const Turn& turn, const Record& record) {
+  CleanTurn cleaned;
+  cleaned.is_answer = equals_ignoring_case(turn.from, "gpt");
+  if (!cleaned.is_answer && !equals_ignoring_case(turn.from, "human"))
+    throw DataError("{}: unknown speaker '{}' (it is neither 'human' nor 'gpt'). Fix or drop the sample.",
+                    describe(record), turn.from);
+  std::string text = turn.value;
+  if (record.has_image) cleaned.images = remove_marks(text);
+  cleaned.text = clean(text);
+  return cleaned;
+}
+
+std::string counted(std::int64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+void check_images(const Record& record, const std::vector<CleanTurn>& turns) {
+  std::int64_t marks = 0, marks_in_answers = 0;
+  for (const CleanTurn& turn : turns) {
+    marks += turn.images;
+    if (turn.is_answer) marks_in_answers += turn.images;
+  }
+  const auto images = static_cast<std::int64_t>(record.images.size());
+  if (marks != images)
+    throw DataError("{}: {} but {} (features would be misplaced). Fix or drop the sample.", describe(record),
+                    counted(images, "image file"), counted(marks, "<image> mark"));
+  if (marks_in_answers != 0)
+    throw DataError(
+        "{}: {} in an answer (only questions hold images; features would be misplaced). Fix or drop the "
+        "sample.",
+        describe(record), counted(marks_in_answers, "<image> mark"));
+}
+
+/// The first label has no position before it that could predict it.
+std::int64_t count_targets(std::span<const std::int64_t> labels) {
+  if (labels.empty()) return 0;
+  return std::count_if(labels.begin() + 1, labels.end(), [](auto label) { return label != kIgnoreIndex; });
+}
+
+/// Appends turns to an Encoded, each tokenized on its own so that a turn's tokens do not depend on its
+/// neighbours.
+class Encoder {
+ public:
+  Encoder(const Tokenizer& tokenizer, std::int64_t tokens_per_image)
+      : tokenizer_(tokenizer), tokens_per_image_(tokens_per_image) {}
+
+  void append(const CleanTurn& turn) {
+    const std::size_t begin = encoded_.token_ids.size();
+    if (turn.is_answer) {
+      append_answer(turn.text);
+    } else {
+      append_question(turn);
+    }
+    encoded_.labels.resize(encoded_.token_ids.size(), kIgnoreIndex);
+    if (!turn.is_answer) return;
+    if (turn.text.empty()) ++encoded_.empty_answers;
+    // No token holds ": " in its middle, so the opening is the same tokens with and without an answer behind
+    // it.
+    const std::size_t first_label = begin + tokenizer_.encode(kAnswerOpening).size();
+    for (std::size_t i = first_label; i < encoded_.labels.size(); ++i)
+      encoded_.labels[i] = encoded_.token_ids[i];
+  }
+
+  Encoded finish() {
+    encoded_.targets = count_targets(encoded_.labels);
+    return std::move(encoded_);
+  }
+
+ private:
+  void append_text(const std::string& text) { tokenizer_.encode(text, encoded_.token_ids); }
+
+  void append_answer(const std::string& text) {
+    append_text(text.empty() ? std::string(kAnswerOpening) : fmt::format("{} {}\n\n", kAnswerOpening, text));
+  }
+
+  void append_question(const CleanTurn& turn) {
+    if (turn.images == 0) {
+      append_text(turn.text.empty() ? "User:" : fmt::format("User: {}\n\n", turn.text));
+      return;
+    }
+    for (std::int64_t image = 0; image < turn.images; ++image) {
+      append_text(image == 0 ? "User: " : "\n");
+      encoded_.image_starts.push_back(static_cast<std::int64_t>(encoded_.token_ids.size()));
+      encoded_.token_ids.insert(encoded_.token_ids.end(), static_cast<std::size_t>(tokens_per_image_),
+                                kImageToken);
+    }
+    append_text(turn.text.empty() ? "\n\n" : fmt::format("\n{}\n\n", turn.text));
+  }
+
+  const Tokenizer& tokenizer_;
+  std::int64_t tokens_per_image_;
+  Encoded encoded_;
+};
+
+}  // namespace
+
+Encoded encode_conversation(const Record& record, const Tokenizer& tokenizer, std::int64_t tokens_per_image) {
+  if (record.turns.empty())
+    throw DataError(
+        "{}: the conversation has no turns (there is nothing to train on). Fix or drop the sample.",
+        describe(record));
+  std::vector<CleanTurn> turns;
+  for (const Turn& turn : record.turns) turns.push_back(clean_turn(turn, record));
+  check_images(record, turns);
+  Encoder encoder(tokenizer, tokens_per_image);
+  for (const CleanTurn& turn : turns) encoder.append(turn);
+  return encoder.finish();
+}
+
+Encoded encode_prompt(const std::string& text, std::int64_t images, const Tokenizer& tokenizer,
+                      std::int64_t tokens_per_image) {
+  std::string question = text;
+  if (images > 0) remove_marks(question);
+  Encoder encoder(tokenizer, tokens_per_image);
+  encoder.append({.is_answer = false, .images = images, .text = clean(question)});
+  encoder.append({.is_answer = true, .images = 0, .text = ""});
+  return encoder.finish();
+}
+
+std::string training_defect(const Encoded& encoded, std::int64_t context_length,
+                            std::int64_t tokens_per_image) {
+  if (encoded.empty_answers > 0)
+    return fmt::format("{} without text (it would teach to leave answers out). Fix or drop the sample.",
+                       counted(encoded.empty_answers, "answer"));
+  if (encoded.targets == 0) return "no answer to learn from. Fix or drop the sample.";
+  for (const std::int64_t start : encoded.image_starts)
+    if (start < context_length && start + tokens_per_image > context_length)
+      return fmt::format(
+          "the image at token {} reaches beyond the context of {} tokens (the model would see a part of it). "
+          "Raise [data] context_length or drop the sample.",
+          start, context_length);
+  const auto kept = std::min(static_cast<std::size_t>(context_length), encoded.labels.size());
+  if (count_targets(std::span(encoded.labels).first(kept)) == 0)
+    return fmt::format(
+        "the context of {} tokens ends before the first answer (nothing is left to learn). "
+        "Raise [data] context_length or drop the sample.",
+        context_length);
+  return "";
+}
+
+bool cut_to_context(Encoded& encoded, std::int64_t context_length) {
+  const auto length = static_cast<std::size_t>(context_length);
+  if (encoded.token_ids.size() <= length) return false;
+  encoded.token_ids.resize(length);
+  encoded.labels.resize(length);
+  std::erase_if(encoded.image_starts, [&](auto start) { return start >= context_length; });
+  encoded.targets = count_targets(encoded.labels);
+  return true;
+}
+
+std::string describe(const Record& record) { return fmt::format("{}: sample '{}'", record.file, record.id); }
+
+}  // namespace vrwkv::data

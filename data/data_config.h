@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "common/toml_reader.h"
+
+namespace vrwkv::data {
+
+/// What training does with a sample it cannot use (unreadable image, wrong number of marks, nothing to
+/// learn).
+enum class BadSamplePolicy {
+  kStop,  ///< ends the run, naming the sample
+  kSkip,  ///< counts and names it; it contributes nothing to the step
+};
+
+/// The table [data].
+struct DataConfig {
+  std::filesystem::path file;               ///< JSON array of samples
+  std::filesystem::path image_folder;       ///< image paths are relative to it; "" when there are none
+  std::filesystem::path vocabulary;         ///< "": the one beside the program, which the caller looks up
+  std::filesystem::path eval_file;          ///< "": none
+  std::filesystem::path eval_image_folder;  ///< default: image_folder
+  std::int64_t context_length = 2048;       ///< tokens; longer samples lose their end
+  BadSamplePolicy on_bad_sample = BadSamplePolicy::kStop;
+  std::int64_t max_bad_samples = 0;  ///< with kSkip: more than so many end the run; 0: no limit
+};
+
+/// @throws ConfigError on unknown, missing or mistyped keys. Opens no file.
+DataConfig read_data_config(TomlReader table);
+
+}  // namespace vrwkv::data

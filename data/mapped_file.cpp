@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "data/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "common/error.h"
+#include "common/file_system.h"
+
+namespace vrwkv::data {
+namespace {
+
+[[noreturn]] void refuse(const std::filesystem::path& path, int reason) {
+  throw DataError("{}: cannot be opened ({}). Check [data] file.", path.string(), std::strerror(reason));
+}
+
+}  // namespace
+
+MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat status {};
+  if (!file || ::fstat(file.get(), &status) != 0) refuse(path, errno);
+  if (S_ISDIR(status.st_mode)) refuse(path, EISDIR);
+  if (status.st_size == 0) return;
+  const auto bytes = static_cast<std::size_t>(status.st_size);
+  void* const begin = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, file.get(), 0);
+  if (begin == MAP_FAILED) refuse(path, errno);
+  content_ = {static_cast<const char*>(begin), bytes};
+}
+
+MappedFile::~MappedFile() {
+  if (!content_.empty()) ::munmap(const_cast<char*>(content_.data()), content_.size());
+}
+
+}  // namespace vrwkv::data

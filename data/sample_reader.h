@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+#include "data/batch.h"
+#include "data/sample_file.h"
+#include "data/tokenizer.h"
+
+namespace vrwkv::data {
+
+/// Turns records into samples: renders and tokenizes the text, decodes the images once and resizes them to
+/// every size in use. Immutable, so threads may share it; the tokenizer must outlive it.
+class SampleReader {
+ public:
+  /// @param image_sizes       side lengths in pixels, distinct; empty for a model without vision encoders.
+  /// @param tokens_per_image  placeholders for each image.
+  SampleReader(const Tokenizer& tokenizer, std::filesystem::path image_folder,
+               std::vector<std::int64_t> image_sizes, std::int64_t tokens_per_image);
+
+  /// The whole sample, whether or not there is anything to learn from it.
+  /// @throws DataError "file: sample 'id': ..." when it cannot be rendered or an image cannot be read.
+  Sample read(const Record& record) const;
+
+  /// The sample cut to `context_length`. What read() would throw, and what training_defect() finds, becomes
+  /// `Sample::bad`: this never throws a DataError.
+  Sample read_for_training(const Record& record, std::int64_t context_length) const;
+
+  const std::vector<std::int64_t>& image_sizes() const { return image_sizes_; }
+  std::int64_t tokens_per_image() const { return tokens_per_image_; }
+  const Tokenizer& tokenizer() const { return tokenizer_; }
+
+ private:
+  Encoded encode(const Record& record) const;
+  void read_images(const Record& record, Sample& sample) const;
+
+  const Tokenizer& tokenizer_;
+  std::filesystem::path image_folder_;
+  std::vector<std::int64_t> image_sizes_;
+  std::int64_t tokens_per_image_;
+};
+
+}  // namespace vrwkv::data
