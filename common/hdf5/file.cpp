@@ -188,10 +188,21 @@ void File::write_virtual(const std::string& name, const Dims& dims, const std::v
     }
   }
   checked_status(H5Sselect_all(target.get()), path_, name);
+  create_virtual(name, target.get(), creation.get());
+}
+
+void File::write_virtual_whole(const std::string& name, const Dims& dims, const std::string& file,
+                               const std::string& dataset) {
+  const Properties creation(H5Pcreate(H5P_DATASET_CREATE));
+  const Dataspace space = make_space(dims, path_);
+  checked_status(H5Pset_virtual(creation.get(), space.get(), file.c_str(), dataset.c_str(), space.get()), path_, name);
+  create_virtual(name, space.get(), creation.get());
+}
+
+void File::create_virtual(const std::string& name, hid_t space, hid_t creation) {
   const Properties links = creates_groups();
-  const Dataset dataset(checked(H5Dcreate2(handle_.get(), name.c_str(), H5T_IEEE_F32LE, target.get(), links.get(),
-                                           creation.get(), H5P_DEFAULT),
-                                path_, name));
+  const Dataset dataset(checked(
+      H5Dcreate2(handle_.get(), name.c_str(), H5T_IEEE_F32LE, space, links.get(), creation, H5P_DEFAULT), path_, name));
 }
 
 bool File::has(const std::string& name) const {
