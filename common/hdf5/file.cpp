@@ -23,10 +23,16 @@ using Attribute = UniqueHandle<IdTraits<H5Aclose>>;
 using Datatype = UniqueHandle<IdTraits<H5Tclose>>;
 using Object = UniqueHandle<IdTraits<H5Oclose>>;
 
+/// A file that cannot be closed because the disk is full crashes the library when it shuts down later, which it does at
+/// exit or inside MPI_Finalize, and the crash would hide our error. We close every file ourselves, so it never needs to
+/// shut down; that can only be arranged before MPI starts, hence before main().
+const bool kNeverShutsDown = H5dont_atexit() >= 0 && H5open() >= 0;
+
 /// The library prints its error stack by default; we put the innermost reason into the exception instead.
 void silence_library() {
   static const herr_t once = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   static_cast<void>(once);
+  static_cast<void>(kNeverShutsDown);
 }
 
 herr_t keep_description(unsigned, const H5E_error2_t* entry, void* text) {
