@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <fstream>
 #include <sstream>
@@ -82,7 +83,7 @@ TEST(ReductionTree, GivesTheSameBitsForEveryWorldSize) {
           << one.leaves.size() << " leaves over " << world_size << " ranks";
 }
 
-// Guards the test above: were the order of no matter, it would prove nothing.
+// Guards the test above: if the order made no difference, it would prove nothing.
 TEST(ReductionTree, OrderMattersForTheFixture) {
   int differing = 0;
   for (const Case& one : fixture()) {

@@ -36,8 +36,7 @@ TEST(SimulatedRanks, EveryWorldSizeAndBucketGivesTheSameBits) {
 }
 
 TEST(SimulatedRanks, BytesFollowTheRoots) {
-  // 8 micro-batches over 4 ranks: each rank has one root, so it sends 3 of its 4 quarters; over 3 ranks it
-  // may send more.
+  // 8 micro-batches over 4 ranks: each rank has one root, and 3 of its 4 quarters are for others.
   const ShardLayout layout(4 * kShardBlock, 4);
   std::vector<std::int64_t> bytes(4);
   test::run_ranks(4, [&](Collectives& collectives) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <barrier>
-#include <cstring>
-#include <exception>
 #include <functional>
 #include <span>
 #include <thread>

@@ -26,8 +26,8 @@ std::span<float> elements(const at::Tensor& tensor) {
 }
 
 void read_frozen(const hdf5::File& file, const std::string& name, const at::Tensor& target) {
-  const std::vector<float> values = file.read_floats(frozen_dataset(name));
-  target.copy_(at::from_blob(const_cast<float*>(values.data()), target.sizes(), at::kFloat));
+  std::vector<float> values = file.read_floats(frozen_dataset(name));
+  target.copy_(at::from_blob(values.data(), target.sizes(), at::kFloat));
 }
 
 void read_shard(const fs::path& checkpoint, const Manifest& manifest,
