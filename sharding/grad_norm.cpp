@@ -21,7 +21,7 @@ double global_grad_norm(const at::Tensor& shard_gradient, const ShardLayout& lay
                      expected);
   std::vector<double> mine;
   if (expected > 0) {
-    const at::Tensor blocks = kernels::squared_norm_blocks(shard_gradient);
+    const at::Tensor blocks = kernels::squared_norm_blocks(shard_gradient).cpu();
     const auto* first = blocks.const_data_ptr<double>();
     mine.assign(first, first + blocks.numel());
   }
