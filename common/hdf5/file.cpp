@@ -23,10 +23,16 @@ using Attribute = UniqueHandle<IdTraits<H5Aclose>>;
 using Datatype = UniqueHandle<IdTraits<H5Tclose>>;
 using Object = UniqueHandle<IdTraits<H5Oclose>>;
 
+/// A file that cannot be closed because the disk is full crashes the library when it shuts down later, which it does at
+/// exit or inside MPI_Finalize, and the crash would hide our error. We close every file ourselves, so it never needs to
+/// shut down; that can only be arranged before MPI starts, hence before main().
+const bool kNeverShutsDown = H5dont_atexit() >= 0 && H5open() >= 0;
+
 /// The library prints its error stack by default; we put the innermost reason into the exception instead.
 void silence_library() {
   static const herr_t once = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   static_cast<void>(once);
+  static_cast<void>(kNeverShutsDown);
 }
 
 herr_t keep_description(unsigned, const H5E_error2_t* entry, void* text) {
@@ -188,10 +194,21 @@ void File::write_virtual(const std::string& name, const Dims& dims, const std::v
     }
   }
   checked_status(H5Sselect_all(target.get()), path_, name);
+  create_virtual(name, target.get(), creation.get());
+}
+
+void File::write_virtual_whole(const std::string& name, const Dims& dims, const std::string& file,
+                               const std::string& dataset) {
+  const Properties creation(H5Pcreate(H5P_DATASET_CREATE));
+  const Dataspace space = make_space(dims, path_);
+  checked_status(H5Pset_virtual(creation.get(), space.get(), file.c_str(), dataset.c_str(), space.get()), path_, name);
+  create_virtual(name, space.get(), creation.get());
+}
+
+void File::create_virtual(const std::string& name, hid_t space, hid_t creation) {
   const Properties links = creates_groups();
-  const Dataset dataset(checked(H5Dcreate2(handle_.get(), name.c_str(), H5T_IEEE_F32LE, target.get(), links.get(),
-                                           creation.get(), H5P_DEFAULT),
-                                path_, name));
+  const Dataset dataset(checked(
+      H5Dcreate2(handle_.get(), name.c_str(), H5T_IEEE_F32LE, space, links.get(), creation, H5P_DEFAULT), path_, name));
 }
 
 bool File::has(const std::string& name) const {

@@ -48,6 +48,10 @@ class File {
   /// A tensor of `dims` whose elements lie in other files (HDF5 virtual dataset); `sources` cover it, in any order.
   void write_virtual(const std::string& name, const Dims& dims, const std::vector<Source>& sources);
 
+  /// A tensor that is, as a whole, the dataset of the same dims (one or more) in a file of this file's folder.
+  void write_virtual_whole(const std::string& name, const Dims& dims, const std::string& file,
+                           const std::string& dataset);
+
   bool has(const std::string& name) const;
   Dims dims(const std::string& name) const;
   std::vector<float> read_floats(const std::string& name) const;
@@ -63,6 +67,7 @@ class File {
   File(UniqueHandle<FileTraits> handle, std::filesystem::path path);
   std::string path_text() const { return path_.string(); }
   void write_raw(const std::string& name, const void* values, std::size_t count, hid_t type, const Dims& dims);
+  void create_virtual(const std::string& name, hid_t space, hid_t creation);
 
   UniqueHandle<FileTraits> handle_;
   std::filesystem::path path_;

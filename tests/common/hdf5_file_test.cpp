@@ -65,6 +65,19 @@ TEST(Hdf5File, VirtualDatasetJoinsAnyCut) {
   }
 }
 
+TEST(Hdf5File, VirtualDatasetShowsAnotherFilesTensor) {
+  const test::TemporaryDirectory folder;
+  File source = File::create(folder.path() / "a.h5");
+  source.write("/t", counting(6), {2, 3});
+  source.close();
+  File index = File::create(folder.path() / "i.h5");
+  index.write_virtual_whole("/group/t", {2, 3}, "a.h5", "/t");
+  index.close();
+  const File in = File::open(folder.path() / "i.h5");
+  EXPECT_EQ(in.dims("/group/t"), (Dims{2, 3}));
+  EXPECT_EQ(in.read_floats("/group/t"), counting(6));
+}
+
 TEST(Hdf5File, ReadsARangeOnly) {
   const test::TemporaryDirectory folder;
   File out = File::create(folder.path() / "a.h5");

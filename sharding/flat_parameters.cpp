@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sharding/flat_parameters.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "common/error.h"
+#include "sharding/shard_layout.h"
+
+namespace vrwkv::sharding {
+namespace {
+
+/// Matrices decay; gains, biases and the (1, 1, C) vectors of RWKV do not.
+bool weight_decay_applies(at::IntArrayRef shape) {
+  return std::count_if(shape.begin(), shape.end(), [](std::int64_t size) { return size > 1; }) >= 2;
+}
+
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+}  // namespace
+
+FlatParameters::FlatParameters(std::vector<NamedTensor> trainable) : tensors_(std::move(trainable)) {
+  std::set<std::string> names;
+  for (const auto& [name, tensor] : tensors_) {
+    if (tensor.scalar_type() != at::kFloat || tensor.dim() == 0 || tensor.numel() == 0)
+      throw ShapeError("flat parameters: '{}' is not an fp32 tensor with elements.", name);
+    if (!names.insert(name).second) throw ShapeError("flat parameters: '{}' is given twice.", name);
+    entries_.push_back({.name = name,
+                        .shape = tensor.sizes().vec(),
+                        .offset = numel_,
+                        .numel = tensor.numel(),
+                        .decays = weight_decay_applies(tensor.sizes())});
+    numel_ = round_up(numel_ + tensor.numel(), kViewAlignment);
+  }
+  const at::NoGradGuard no_grad;
+  flat_ = at::zeros({ShardLayout(numel_, 1).padded_numel()}, at::kFloat);
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    const at::Tensor place = view(flat_, i);
+    place.copy_(tensors_[i].tensor);
+    tensors_[i].tensor.set_data(place);
+  }
+}
+
+at::Tensor FlatParameters::new_gradient() const { return at::zeros({padded_numel()}, at::kFloat); }
+
+at::Tensor FlatParameters::view(const at::Tensor& flat, std::size_t parameter) const {
+  if (flat.dim() != 1 || flat.numel() != padded_numel() || !flat.is_contiguous())
+    throw ShapeError("flat parameters: a flat tensor of {} elements for parameters of {}.", flat.numel(),
+                     padded_numel());
+  const FlatParameter& entry = entries_.at(parameter);
+  return flat.narrow(0, entry.offset, entry.numel).view(entry.shape);
+}
+
+std::vector<at::Tensor> FlatParameters::views(const at::Tensor& flat) const {
+  std::vector<at::Tensor> result;
+  result.reserve(entries_.size());
+  for (std::size_t i = 0; i < entries_.size(); ++i) result.push_back(view(flat, i));
+  return result;
+}
+
+}  // namespace vrwkv::sharding

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/core.h>
+#include <torch/torch.h>
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/error.h"
+#include "common/hdf5/file.h"
+#include "common/mpi/all_or_none.h"
+#include "trainer/checkpoint/checkpoint.h"
+#include "trainer/checkpoint/checkpoint_folder.h"
+#include "trainer/checkpoint/damage.h"
+#include "trainer/checkpoint/frozen_file.h"
+#include "trainer/checkpoint/shard_file.h"
+#include "trainer/checkpoint/tensor_table.h"
+
+namespace vrwkv::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::span<float> elements(const at::Tensor& tensor) {
+  return {tensor.data_ptr<float>(), static_cast<std::size_t>(tensor.numel())};
+}
+
+void read_frozen(const hdf5::File& file, const std::string& name, const at::Tensor& target) {
+  std::vector<float> values = file.read_floats(frozen_dataset(name));
+  target.copy_(at::from_blob(values.data(), target.sizes(), at::kFloat));
+}
+
+void read_shard(const fs::path& checkpoint, const Manifest& manifest,
+                const sharding::FlatParameters& parameters, sharding::ShardedAdamw& optimizer) {
+  const auto& layout = optimizer.layout();
+  const auto transfers = plan_transfers(manifest, parameters.entries(), layout.shard_begin(optimizer.rank()),
+                                        layout.shard_end(optimizer.rank()));
+  ShardFiles files(checkpoint, manifest);
+  files.read(kMasterDataset, transfers, elements(optimizer.master()));
+  files.read(kExpAvgDataset, transfers, elements(optimizer.exp_avg()));
+  files.read(kExpAvgSqDataset, transfers, elements(optimizer.exp_avg_sq()));
+}
+
+/// One rank has read the frozen tensors; the others get them over the network instead of each from the disk.
+void share_frozen(const std::vector<NamedTensor>& frozen, const mpi::Communicator& comm) {
+  if (comm.size() == 1) return;
+  for (const auto& [name, tensor] : frozen) {
+    const at::Tensor values = tensor.contiguous();
+    comm.broadcast(std::as_writable_bytes(elements(values)), 0, "frozen tensors");
+    if (!values.is_same(tensor)) tensor.copy_(values);
+  }
+}
+
+}  // namespace
+
+TrainingState load_training(const fs::path& checkpoint, sharding::FlatParameters& parameters,
+                            sharding::ShardedAdamw& optimizer, const std::vector<NamedTensor>& frozen,
+                            const mpi::Communicator& comm) {
+  const at::NoGradGuard no_grad;
+  Manifest manifest;
+  if (const auto damage = find_damage_together(checkpoint, manifest, comm)) {
+    // Finding an older sound checkpoint reads whole checkpoints: once, not on every rank.
+    const std::string report = comm.rank() == 0 ? damage_report(checkpoint, *damage) : std::string();
+    throw CheckpointError("{}", comm.broadcast(report, 0, "report of a damaged checkpoint"));
+  }
+  const std::string differences = describe_differences(manifest.tensors, tensor_table(parameters, frozen));
+  if (!differences.empty())
+    throw CheckpointError(
+        "checkpoint {}: its tensors are not this model's: {}. Resume with the configuration it was "
+        "trained with.",
+        name_of(checkpoint), differences);
+  mpi::all_or_none(comm, "read of a checkpoint", [&] {
+    read_shard(checkpoint, manifest, parameters, optimizer);
+    if (comm.rank() != 0 || frozen.empty()) return;
+    const hdf5::File file = hdf5::File::open(checkpoint / kFrozenFile);
+    for (const auto& [name, tensor] : frozen) read_frozen(file, name, tensor);
+  });
+  share_frozen(frozen, comm);
+  optimizer.gather_parameters();
+  return manifest.state;
+}
+
+std::map<std::string, at::Tensor> load_parameters(const fs::path& checkpoint) {
+  const Manifest manifest = verify(checkpoint);
+  const std::vector<FileEntry> shards = manifest.shards();
+  ShardFiles files(checkpoint, manifest);
+  std::optional<hdf5::File> frozen_file;
+  std::map<std::string, at::Tensor> result;
+  for (const TensorEntry& tensor : manifest.tensors) {
+    const at::Tensor values = at::empty(tensor.shape, at::kFloat);
+    if (tensor.trainable) {
+      files.read(kMasterDataset, find_flat_range(shards, tensor.offset, tensor.offset + tensor.numel, 0),
+                 elements(values));
+    } else {
+      if (!frozen_file) frozen_file = hdf5::File::open(checkpoint / kFrozenFile);
+      read_frozen(*frozen_file, tensor.name, values);
+    }
+    result.emplace(tensor.name, values);
+  }
+  return result;
+}
+
+}  // namespace vrwkv::checkpoint
