@@ -17,4 +17,7 @@ struct LayerState {
 /// One per block.
 using RwkvState = std::vector<LayerState>;
 
+/// (1, T, C) -> (1, S, C): each sequence's last token. @param sequence_starts (S) int64 on the CPU.
+at::Tensor last_tokens(const at::Tensor& x, const at::Tensor& sequence_starts);
+
 }  // namespace vrwkv::model

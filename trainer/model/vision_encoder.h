@@ -29,8 +29,7 @@ class VisionEncoder {
   std::int64_t feature_width() const { return feature_width_; }
 
   /// Features of each picture; normalises the pixels itself. Never records gradients. Images go through in
-  /// slices, so that memory does not grow with their number; an image's features do not depend on the images
-  /// beside it.
+  /// slices, so that working memory does not grow with their number.
   /// @param pixels  (I, 3, image_size, image_size) uint8; I may be 0.
   /// @return        (I, grid * grid, feature_width) fp32.
   /// @throws ShapeError when `pixels` has another shape or type.
