@@ -16,9 +16,8 @@ DinoV2::DinoV2(const DinoV2Config& config, const ParameterFactory& parameters)
       pos_embed_(parameters.normal("pos_embed", {1, grid() * grid(), config.width}, kTokenDeviation)),
       patch_embed_(parameters, config.patch_size, config.width) {
   for (std::int64_t i = 0; i < config.depth - 1; ++i)
-    blocks_.emplace_back(
-        parameters.below(fmt::format("blocks.{}.", i)),
-        VitBlock::Sizes{config.width, config.heads, config.mlp_hidden, /*layer_scale=*/true});
+    blocks_.emplace_back(parameters.block(i), VitBlock::Sizes{config.width, config.heads, config.mlp_hidden,
+                                                              /*layer_scale=*/true});
 }
 
 at::Tensor DinoV2::forward(const at::Tensor& images) const {

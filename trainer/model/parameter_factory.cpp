@@ -52,6 +52,10 @@ ParameterFactory ParameterFactory::below(const std::string& prefix) const {
   return {seed_, *list_, prefix_ + prefix};
 }
 
+ParameterFactory ParameterFactory::block(std::int64_t index) const {
+  return below("blocks." + std::to_string(index) + ".");
+}
+
 at::Generator ParameterFactory::generator(const std::string& name) const {
   return at::detail::createCPUGenerator(derive_seed(*seed_, prefix_ + name));
 }

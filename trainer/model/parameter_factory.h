@@ -24,6 +24,8 @@ class ParameterFactory {
                    std::string prefix = {});
   /// A factory of the same list whose names all begin with this one's prefix and then `prefix`.
   ParameterFactory below(const std::string& prefix) const;
+  /// below("blocks.INDEX."), as all parts name their blocks.
+  ParameterFactory block(std::int64_t index) const;
 
   at::Tensor constant(const std::string& name, at::IntArrayRef shape, double value) const;
   /// Uniform in [-bound, bound).

@@ -17,7 +17,7 @@ std::optional<LayerNorm> input_norm(const LanguageModelConfig& config, std::int6
 std::vector<RwkvBlock> make_blocks(const LanguageModelConfig& config, const ParameterFactory& parameters) {
   std::vector<RwkvBlock> blocks;
   for (std::int64_t layer = 0; layer < config.n_layer; ++layer)
-    blocks.emplace_back(config, layer, parameters.below(fmt::format("blocks.{}.", layer)));
+    blocks.emplace_back(config, layer, parameters.block(layer));
   return blocks;
 }
 

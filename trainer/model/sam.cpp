@@ -107,8 +107,7 @@ Sam::Sam(const SamConfig& config, const ParameterFactory& parameters)
         std::vector<SamBlock> blocks;
         for (std::int64_t i = 0; i < config.depth; ++i) {
           const bool global = std::ranges::count(config.global_blocks, i) > 0;
-          blocks.emplace_back(parameters.below(fmt::format("blocks.{}.", i)), config,
-                              global ? 0 : config.window_size);
+          blocks.emplace_back(parameters.block(i), config, global ? 0 : config.window_size);
         }
         return blocks;
       }()),
