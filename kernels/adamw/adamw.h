@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace vrwkv::kernels {
+
+/// What one update is made with. `step` counts from 1.
+struct AdamwStep {
+  double learning_rate;
+  double beta1;
+  double beta2;
+  double epsilon;
+  double weight_decay;
+  std::int64_t step;
+};
+
+/// One AdamW update (decoupled weight decay, bias correction), in place:
+///
+///     g          = gradient_scale * gradient                     (the scale is the clip factor)
+///     exp_avg    = beta1 * exp_avg    + (1 - beta1) * g
+///     exp_avg_sq = beta2 * exp_avg_sq + (1 - beta2) * g * g
+///     m          = exp_avg / (1 - beta1^step)
+///     v          = exp_avg_sq / (1 - beta2^step)
+///     master    -= learning_rate * (m / (sqrt(v) + epsilon) + weight_decay * master)
+///
+/// An element's result depends on its own values alone, so it is the same in every shard.
+///
+/// @param master, exp_avg, exp_avg_sq, gradient  (n) fp32, contiguous, one device.
+/// @throws ShapeError when lengths, types or devices differ, or `step.step` is below 1.
+void adamw_update(at::Tensor& master, at::Tensor& exp_avg, at::Tensor& exp_avg_sq, const at::Tensor& gradient,
+                  double gradient_scale, const AdamwStep& step);
+
+}  // namespace vrwkv::kernels

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/argument_checks.h"
+
+#include <fmt/ranges.h>
+
+#include "common/error.h"
+
+namespace vrwkv::kernels {
+
+std::string shape_text(at::IntArrayRef sizes) {
+  return fmt::format("({})", fmt::join(sizes.begin(), sizes.end(), ", "));
+}
+
+void check_float32(const char* where, const char* name, const at::Tensor& tensor, at::Device device) {
+  if (!tensor.defined()) throw ShapeError("{}: {} is missing.", where, name);
+  if (tensor.scalar_type() != at::kFloat) {
+    throw ShapeError("{}: {} is {} but should be Float (only fp32 is computed).", where, name,
+                     c10::toString(tensor.scalar_type()));
+  }
+  if (tensor.device() != device) {
+    throw ShapeError("{}: {} is on {} but should be on {} (all tensors share one device).", where, name,
+                     tensor.device().str(), device.str());
+  }
+}
+
+void check_shape(const char* where, const char* name, const at::Tensor& tensor, at::IntArrayRef expected,
+                 const char* why) {
+  if (tensor.sizes() != expected) {
+    throw ShapeError("{}: {} is {} but should be {} ({}).", where, name, shape_text(tensor.sizes()),
+                     shape_text(expected), why);
+  }
+}
+
+void check_sequence_starts(const char* where, const at::Tensor& sequence_starts, std::int64_t tokens) {
+  const at::Tensor& starts = sequence_starts;
+  if (!starts.defined() || starts.dim() != 1 || starts.numel() == 0 || starts.scalar_type() != at::kLong ||
+      !starts.is_cpu() || !starts.is_contiguous()) {
+    throw ShapeError("{}: sequence_starts is not a contiguous, non-empty list of int64 on the CPU.", where);
+  }
+  const auto* values = starts.const_data_ptr<std::int64_t>();
+  if (values[0] != 0) {
+    throw ShapeError("{}: sequence_starts begins with {} (the first sequence starts at token 0).", where,
+                     values[0]);
+  }
+  for (std::int64_t s = 1; s < starts.numel(); ++s) {
+    if (values[s] <= values[s - 1]) {
+      throw ShapeError("{}: sequence_starts[{}] is {} after {} (starts ascend; no sequence is empty).", where,
+                       s, values[s], values[s - 1]);
+    }
+  }
+  if (values[starts.numel() - 1] >= tokens) {
+    throw ShapeError("{}: sequence_starts ends with {} but there are {} tokens (no sequence is empty).",
+                     where, values[starts.numel() - 1], tokens);
+  }
+}
+
+}  // namespace vrwkv::kernels

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/wkv7/wkv7.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <functional>
+
+#include "common/error.h"
+#include "tests/kernels/wkv7_cases.h"
+
+namespace vrwkv::kernels {
+namespace {
+
+using test::int64_list;
+using test::relative_rms;
+using test::Wkv7Case;
+
+// fp32 sums of up to a few hundred terms, carried through as many steps: some 1e-6 is expected.
+constexpr double kTolerance = 2e-5;
+
+using Recurrence = std::function<decltype(wkv7)>;
+
+/// y, final state, then the gradients of r, w, k, v, a, b and of the initial state (if there is one).
+std::vector<at::Tensor> outputs_and_gradients(const Recurrence& recurrence, const Wkv7Case& c,
+                                              const test::Wkv7Tensors& tensors) {
+  std::vector<at::Tensor> leaves;
+  for (const at::Tensor& input : tensors.inputs) leaves.push_back(input.clone().requires_grad_());
+  if (tensors.initial_state.defined()) leaves.push_back(tensors.initial_state.clone().requires_grad_());
+  const Wkv7Result result =
+      recurrence(leaves[0], leaves[1], leaves[2], leaves[3], leaves[4], leaves[5],
+                 int64_list(c.sequence_starts), leaves.size() > 6 ? leaves[6] : at::Tensor());
+  at::Tensor loss = (result.y * tensors.gradient_y).sum();
+  if (c.carries_state) loss = loss + (result.final_state * tensors.gradient_final_state).sum();
+  std::vector<at::Tensor> all = {result.y, result.final_state};
+  for (const at::Tensor& gradient : torch::autograd::grad({loss}, leaves)) all.push_back(gradient);
+  return all;
+}
+
+class Wkv7 : public testing::TestWithParam<Wkv7Case> {};
+
+TEST_P(Wkv7, MatchesReferenceForwardAndBackward) {
+  const Wkv7Case& c = GetParam();
+  const test::Wkv7Tensors tensors = test::random_wkv7_tensors(c, /*seed=*/7);
+  const auto expected = outputs_and_gradients(wkv7_reference, c, tensors);
+  const test::NanFilledFreshMemory fresh;
+  const auto actual = outputs_and_gradients(wkv7, c, tensors);
+  ASSERT_EQ(actual.size(), expected.size());
+  static constexpr std::array kNames = {"y",  "final_state",    "dr", "dw", "dk", "dv", "da",
+                                        "db", "d_initial_state"};
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    EXPECT_LE(relative_rms(actual[i], expected[i]), kTolerance) << kNames[i];
+  }
+}
+
+TEST_P(Wkv7, GivesTheSameBitsAgainAndWithoutGradients) {
+  const Wkv7Case& c = GetParam();
+  const test::Wkv7Tensors tensors = test::random_wkv7_tensors(c, /*seed=*/8);
+  const auto first = outputs_and_gradients(wkv7, c, tensors);
+  const auto second = outputs_and_gradients(wkv7, c, tensors);
+  for (std::size_t i = 0; i < first.size(); ++i) EXPECT_TRUE(first[i].equal(second[i])) << i;
+  const at::NoGradGuard no_gradients;
+  const auto& in = tensors.inputs;
+  const Wkv7Result forward_only =
+      wkv7(in[0], in[1], in[2], in[3], in[4], in[5], int64_list(c.sequence_starts), tensors.initial_state);
+  EXPECT_TRUE(forward_only.y.equal(first[0]));
+  EXPECT_TRUE(forward_only.final_state.equal(first[1]));
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Wkv7,
+                         testing::Values(Wkv7Case{1, 1, 1, 64, {0}, false},             //
+                                         Wkv7Case{1, 16, 1, 64, {0}, true},             //
+                                         Wkv7Case{2, 48, 3, 64, {0}, false},            //
+                                         Wkv7Case{1, 37, 2, 64, {0}, true},             //
+                                         Wkv7Case{1, 63, 2, 64, {0, 1, 17, 50}, true},  //
+                                         Wkv7Case{2, 40, 1, 64, {0, 16, 39}, false},    //
+                                         Wkv7Case{1, 33, 2, 32, {0, 20}, true},         //
+                                         Wkv7Case{1, 18, 1, 128, {0, 3}, true},         //
+                                         Wkv7Case{1, 21, 3, 16, {0, 5}, true},          //
+                                         Wkv7Case{1, 17, 1, 48, {0}, true},             //
+                                         Wkv7Case{1, 19, 1, 80, {0, 7}, true}),
+                         test::wkv7_case_name);
+
+TEST(Wkv7Golden, ThreeTokensInExactArithmetic) {
+  // One head with N = 2, worked out by hand elsewhere; the other channels are zero.
+  const auto pad = [](std::initializer_list<float> values) {
+    return at::constant_pad_nd(at::tensor(values).view({1, 3, 1, 2}), {0, 14});
+  };
+  const at::Tensor w = pad({-0.5F, -1.0F, -0.75F, -2.0F, -0.6F, -0.9F});
+  const at::Tensor r = pad({0.5F, -0.25F, 1.0F, 0.5F, -0.5F, 0.75F});
+  const at::Tensor k = pad({0.3F, 0.7F, -0.4F, 0.2F, 0.1F, -0.6F});
+  const at::Tensor v = pad({1.0F, -1.0F, 0.5F, 2.0F, -1.5F, 0.25F});
+  const at::Tensor kk = pad({0.6F, 0.8F, 0.8F, -0.6F, -1.0F, 0.0F});
+  const at::Tensor rate = pad({0.5F, 0.25F, 0.75F, 0.5F, 0.2F, 0.9F});
+  const at::Tensor expected_y =
+      at::tensor({-0.025, 0.025, 0.42375553, -1.17375553, 1.06038664, 0.0031553}, at::kDouble).view({3, 2});
+  const at::Tensor expected_state =
+      at::tensor({-0.11410289, 1.33778026, -0.38853295, -0.2548149}, at::kDouble).view({2, 2});
+  for (const Recurrence& recurrence : {Recurrence(wkv7), Recurrence(wkv7_reference)}) {
+    const Wkv7Result result = recurrence(r, w, k, v, -kk, kk * rate, int64_list({0}), {});
+    EXPECT_TRUE(at::allclose(result.y[0].squeeze(1).narrow(1, 0, 2).to(at::kDouble), expected_y, 1e-6, 1e-6));
+    const at::Tensor state = result.final_state[0][0][0].narrow(0, 0, 2).narrow(1, 0, 2);
+    EXPECT_TRUE(at::allclose(state.to(at::kDouble), expected_state, 1e-6, 1e-6));
+  }
+}
+
+TEST(Wkv7States, PiecesThatHandTheStateOnGiveTheWhole) {
+  const Wkv7Case c{1, 50, 2, 64, {0}, true};
+  const auto tensors = test::random_wkv7_tensors(c, /*seed=*/3);
+  const auto piece = [&](std::int64_t begin, std::int64_t end, const at::Tensor& state) {
+    std::vector<at::Tensor> in;
+    for (const at::Tensor& input : tensors.inputs) in.push_back(input.narrow(1, begin, end - begin));
+    return wkv7(in[0], in[1], in[2], in[3], in[4], in[5], int64_list({0}), state);
+  };
+  const Wkv7Result whole = piece(0, 50, tensors.initial_state);
+  const Wkv7Result head = piece(0, 23, tensors.initial_state);
+  const Wkv7Result tail = piece(23, 50, head.final_state);
+  EXPECT_LE(relative_rms(at::cat({head.y, tail.y}, 1), whole.y), kTolerance);
+  EXPECT_LE(relative_rms(tail.final_state, whole.final_state), kTolerance);
+}
+
+TEST(Wkv7Decay, StaysExactWhereTheDecayIsFarFromTheModelsRange) {
+  const Wkv7Case c{1, 40, 1, 64, {0}, true};
+  auto tensors = test::random_wkv7_tensors(c, /*seed=*/5);
+  tensors.inputs[1] = at::linspace(-30.0, 6.0, tensors.inputs[1].numel()).view_as(tensors.inputs[1]);
+  const auto expected = outputs_and_gradients(wkv7_reference, c, tensors);
+  const auto actual = outputs_and_gradients(wkv7, c, tensors);
+  for (std::size_t i = 0; i < actual.size(); ++i)
+    EXPECT_LE(relative_rms(actual[i], expected[i]), kTolerance) << i;
+}
+
+TEST(Wkv7Decay, ForgetsAllAtOnceForHugeW) {
+  const Wkv7Case c{1, 5, 1, 16, {0}, false};
+  auto tensors = test::random_wkv7_tensors(c, /*seed=*/6);
+  tensors.inputs[1] = at::full_like(tensors.inputs[1], 200.0);
+  const auto actual = outputs_and_gradients(wkv7, c, tensors);
+  for (const at::Tensor& tensor : actual) EXPECT_TRUE(tensor.isfinite().all().item<bool>());
+  EXPECT_EQ(actual[3].abs().max().item<float>(), 0.0F);
+}
+
+TEST(Wkv7Gradients, ComeThroughTheFinalStateAlone) {
+  const Wkv7Case c{1, 20, 1, 32, {0, 9}, false};
+  const auto tensors = test::random_wkv7_tensors(c, /*seed=*/4);
+  const auto gradient_of_v = [&](const Recurrence& recurrence) {
+    const auto& in = tensors.inputs;
+    const at::Tensor v = in[3].clone().requires_grad_();
+    const auto result = recurrence(in[0], in[1], in[2], v, in[4], in[5], int64_list(c.sequence_starts), {});
+    return torch::autograd::grad({(result.final_state * tensors.gradient_final_state).sum()}, {v})[0];
+  };
+  EXPECT_LE(relative_rms(gradient_of_v(wkv7), gradient_of_v(wkv7_reference)), kTolerance);
+}
+
+TEST(Wkv7Errors, NameTheArgumentAndItsShape) {
+  const Wkv7Case c{1, 8, 2, 32, {0}, false};
+  const auto in = test::random_wkv7_tensors(c, /*seed=*/1).inputs;
+  const auto message = [&](const std::vector<at::Tensor>& x, const at::Tensor& starts,
+                           const at::Tensor& state = {}) {
+    try {
+      wkv7(x[0], x[1], x[2], x[3], x[4], x[5], starts, state);
+    } catch (const ShapeError& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  auto narrow = in;
+  narrow[1] = in[1].narrow(3, 0, 16);
+  EXPECT_EQ(message(narrow, int64_list({0})),
+            "wkv7: w is (1, 8, 2, 16) but should be (1, 8, 2, 32) (all inputs share B, T, H, N).");
+  auto wide = in;
+  wide[5] = in[5].to(at::kDouble);
+  EXPECT_EQ(message(wide, int64_list({0})), "wkv7: b is Double but should be Float (only fp32 is computed).");
+  EXPECT_NE(message(in, int64_list({1})).find("begins with 1"), std::string::npos);
+  EXPECT_NE(message(in, int64_list({0, 4, 4})).find("sequence_starts[2] is 4 after 4"), std::string::npos);
+  EXPECT_NE(message(in, int64_list({0, 8})).find("there are 8 tokens"), std::string::npos);
+  EXPECT_NE(message(in, int64_list({0, 4}), at::zeros({1, 1, 2, 32, 32}))
+                .find("initial_state is (1, 1, 2, 32, 32)"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace vrwkv::kernels
