@@ -27,6 +27,15 @@ at::Tensor by_offset(const at::Tensor& table) {
   return table.index({place.unsqueeze(1) - place.unsqueeze(0) + (extent - 1)});
 }
 
+std::vector<SamBlock> make_blocks(const SamConfig& config, const ParameterFactory& parameters) {
+  std::vector<SamBlock> blocks;
+  for (std::int64_t i = 0; i < config.depth; ++i) {
+    const bool global = std::ranges::count(config.global_blocks, i) > 0;
+    blocks.emplace_back(parameters.block(i), config, global ? 0 : config.window_size);
+  }
+  return blocks;
+}
+
 }  // namespace
 
 SamBlock::SamBlock(const ParameterFactory& parameters, const SamConfig& config, std::int64_t window)
@@ -103,14 +112,7 @@ Sam::Sam(const SamConfig& config, const ParameterFactory& parameters)
                                    {1, config.patches_per_side(), config.patches_per_side(), config.width},
                                    kTokenDeviation)),
       patch_embed_(parameters, config.patch_size, config.width),
-      blocks_([&] {
-        std::vector<SamBlock> blocks;
-        for (std::int64_t i = 0; i < config.depth; ++i) {
-          const bool global = std::ranges::count(config.global_blocks, i) > 0;
-          blocks.emplace_back(parameters.block(i), config, global ? 0 : config.window_size);
-        }
-        return blocks;
-      }()),
+      blocks_(make_blocks(config, parameters)),
       neck_reduce_(parameters.normal("neck.0.weight", {config.neck_width, config.width, 1, 1},
                                      keeps_variance(config.width))),
       neck_norm1_(parameters, "neck.1", config.neck_width, kVitEpsilon),
