@@ -8,6 +8,24 @@
 #include "kernels/token_shift/token_shift.h"
 
 namespace vrwkv::model {
+namespace {
+
+/// relu(x)^2 for the widest tensor of the model: autograd's own derivative would take four passes over it and
+/// keep two tensors, this one takes two and keeps one.
+class ReluSquared : public torch::autograd::Function<ReluSquared> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x) {
+    const at::Tensor positive = at::relu(x);
+    context->save_for_backward({positive});
+    return positive * positive;
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& gradients) {
+    return {at::mul(gradients[0], context->get_saved_variables()[0]).mul_(2)};
+  }
+};
+
+}  // namespace
 
 ChannelMix::ChannelMix(const LanguageModelConfig& config, std::int64_t layer,
                        const ParameterFactory& parameters) {
@@ -27,8 +45,7 @@ at::Tensor ChannelMix::operator()(const at::Tensor& x, const at::Tensor& sequenc
       kernels::token_shift(x, sequence_starts, state != nullptr ? state->ffn_shift : at::Tensor());
   if (state != nullptr) state->ffn_shift = last_tokens(x, sequence_starts);
   const at::Tensor mixed = at::addcmul(x, shifted - x, x_k_)[0];
-  const at::Tensor hidden = at::relu(at::mm(mixed, key_.t()));
-  return at::mm(hidden * hidden, value_.t()).unsqueeze(0);
+  return at::mm(ReluSquared::apply(at::mm(mixed, key_.t())), value_.t()).unsqueeze(0);
 }
 
 }  // namespace vrwkv::model

@@ -115,10 +115,10 @@ at::Tensor TimeMix::attend(const Inputs& in, const at::Tensor& sequence_starts, 
       kernels::wkv7(r, by_head(in.w), k, v, -kk, kk * by_head(in.a), sequence_starts,
                     state != nullptr ? state->wkv : at::Tensor());
   if (state != nullptr) state->wkv = wkv.final_state;
-  const at::Tensor normed =
-      at::group_norm(wkv.y.view_as(in.r), heads_, ln_x_weight_, ln_x_bias_, kGroupEpsilon);
+  // GroupNorm of single tokens is LayerNorm over each head; that has the faster kernels, above all backward.
+  const at::Tensor normed = at::layer_norm(wkv.y, {head_size_}, {}, {}, kGroupEpsilon).view_as(in.r);
   const at::Tensor bonus = (r * k * r_k_).sum(-1, /*keepdim=*/true);
-  return at::addcmul(by_head(normed), bonus, v).view_as(in.r);
+  return at::addcmul(by_head(at::addcmul(ln_x_bias_, normed, ln_x_weight_)), bonus, v).view_as(in.r);
 }
 
 }  // namespace vrwkv::model
