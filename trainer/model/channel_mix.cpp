@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "kernels/token_shift/token_shift.h"
+#include "trainer/model/token_mix.h"
 
 namespace vrwkv::model {
 namespace {
@@ -44,7 +45,7 @@ at::Tensor ChannelMix::operator()(const at::Tensor& x, const at::Tensor& sequenc
   const at::Tensor shifted =
       kernels::token_shift(x, sequence_starts, state != nullptr ? state->ffn_shift : at::Tensor());
   if (state != nullptr) state->ffn_shift = last_tokens(x, sequence_starts);
-  const at::Tensor mixed = at::addcmul(x, shifted - x, x_k_)[0];
+  const at::Tensor mixed = token_mix(x.squeeze(0), shifted.squeeze(0), {x_k_.view({-1})})[0];
   return at::mm(ReluSquared::apply(at::mm(mixed, key_.t())), value_.t()).unsqueeze(0);
 }
 

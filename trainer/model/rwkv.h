@@ -36,8 +36,10 @@ class RwkvBlock {
   ChannelMix channel_mix_;
 };
 
-/// The language model's parts. A random one starts with RWKV's recommended embedding (uniform +-1e-4: ln0
-/// makes it unit variance and small steps then turn it fast) and a head of uniform +-0.5 / sqrt(C).
+/// The language model's parts. A random one starts as RWKV recommends, with a tiny embedding (uniform +-1e-4,
+/// so small against ln0's epsilon that text tokens enter block 0 with an rms of 0.02) and a small head
+/// (uniform
+/// +-0.5 / sqrt(C)); the original's own code leaves both at PyTorch's defaults.
 class Rwkv {
  public:
   Rwkv(const LanguageModelConfig& config, const ParameterFactory& parameters);

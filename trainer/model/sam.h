@@ -15,9 +15,9 @@ namespace vrwkv::model {
 /// windows. x += proj(attention(norm1 x));  x += lin2(gelu(lin1(norm2 x))).
 class SamBlock {
  public:
-  /// @param window  windows of window x window patches, the map padded with zeros (after norm1) at its bottom
-  /// and right;
-  ///                0: the whole map.
+  /// @param window  side of the windows; the map is padded with zeros (after norm1) at its bottom and right.
+  /// 0: the
+  ///                whole map.
   SamBlock(const ParameterFactory& parameters, const SamConfig& config, std::int64_t window);
   /// (I, side, side, width) -> the same.
   at::Tensor operator()(const at::Tensor& x) const;
@@ -31,8 +31,8 @@ class SamBlock {
   LayerNorm norm1_;
   VitLinear qkv_;
   VitLinear proj_;
-  at::Tensor rel_pos_h_;  // (2 * extent - 1, head width), by row offset + extent - 1; extent: the attended
-                          // map's side
+  at::Tensor
+      rel_pos_h_;  // (2 * extent - 1, head width) by row offset + extent - 1; extent: window or map side
   at::Tensor rel_pos_w_;  // the same by column offset
   LayerNorm norm2_;
   VitLinear lin1_;

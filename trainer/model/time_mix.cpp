@@ -7,6 +7,7 @@
 
 #include "kernels/token_shift/token_shift.h"
 #include "kernels/wkv7/wkv7.h"
+#include "trainer/model/token_mix.h"
 
 namespace vrwkv::model {
 namespace {
@@ -16,6 +17,9 @@ constexpr double kGroupEpsilon = 64e-5;
 /// The reference divides by max(norm, this), as torch's normalize does.
 constexpr double kLeastNorm = 1e-12;
 constexpr double kLowRankGain = 0.1;
+
+/// (1, 1, C) -> (C). A view: its gradient is one too, where that of x[0][0] would be a copy.
+at::Tensor flat(const at::Tensor& x) { return x.view({-1}); }
 
 }  // namespace
 
@@ -81,24 +85,25 @@ TimeMix::Result TimeMix::operator()(const at::Tensor& x, const at::Tensor& v_fir
       kernels::token_shift(x, sequence_starts, state != nullptr ? state->att_shift : at::Tensor());
   if (state != nullptr) state->att_shift = last_tokens(x, sequence_starts);
   // Without the batch axis, matrix products need no reshaping.
-  const Inputs in = inputs(x[0], shifted[0], v_first);
+  const Inputs in = inputs(x.squeeze(0), shifted.squeeze(0), v_first);
   const at::Tensor y = at::mm(attend(in, sequence_starts, state) * in.g, output_.t());
   return {y.unsqueeze(0), layer_ == 0 ? in.v.unsqueeze(0) : v_first};
 }
 
 TimeMix::Inputs TimeMix::inputs(const at::Tensor& x, const at::Tensor& shifted,
                                 const at::Tensor& v_first) const {
-  const at::Tensor step_back = shifted - x;
-  const auto mix = [&](const at::Tensor& x_c) { return at::addcmul(x, step_back, x_c[0]); };
+  const std::vector<at::Tensor> m =
+      token_mix(x, shifted, {flat(x_r_), flat(x_w_), flat(x_k_), flat(x_v_), flat(x_a_), flat(x_g_)});
+  const at::Tensor &m_r = m[0], &m_w = m[1], &m_k = m[2], &m_v = m[3], &m_a = m[4], &m_g = m[5];
   Inputs in;
-  in.r = at::mm(mix(x_r_), receptance_.t());
-  in.w = at::log_sigmoid(at::addmm(w0_[0], at::tanh(at::mm(mix(x_w_), w1_)), w2_)) - 0.5;
-  in.k = at::mm(mix(x_k_), key_.t());
-  const at::Tensor m_v = mix(x_v_);
+  in.r = at::mm(m_r, receptance_.t());
+  in.w = at::log_sigmoid(at::addmm(flat(w0_), at::tanh(at::mm(m_w, w1_)), w2_)) - 0.5;
+  in.k = at::mm(m_k, key_.t());
   in.v = at::mm(m_v, value_.t());
-  if (layer_ > 0) in.v = at::lerp(in.v, v_first[0], at::sigmoid(at::addmm(v0_[0], at::mm(m_v, v1_), v2_)));
-  in.a = at::sigmoid(at::addmm(a0_[0], at::mm(mix(x_a_), a1_), a2_));
-  in.g = at::mm(at::sigmoid(at::mm(mix(x_g_), g1_)), g2_);
+  if (layer_ > 0)
+    in.v = at::lerp(in.v, v_first.squeeze(0), at::sigmoid(at::addmm(flat(v0_), at::mm(m_v, v1_), v2_)));
+  in.a = at::sigmoid(at::addmm(flat(a0_), at::mm(m_a, a1_), a2_));
+  in.g = at::mm(at::sigmoid(at::mm(m_g, g1_)), g2_);
   return in;
 }
 
@@ -107,10 +112,10 @@ at::Tensor TimeMix::attend(const Inputs& in, const at::Tensor& sequence_starts, 
   const auto by_head = [&](const at::Tensor& x) { return x.view({1, tokens, heads_, head_size_}); };
   const at::Tensor r = by_head(in.r);
   const at::Tensor v = by_head(in.v);
-  const at::Tensor scaled_k = by_head(in.k * k_k_[0]);
+  const at::Tensor scaled_k = by_head(in.k * flat(k_k_));
   const at::Tensor kk =
       scaled_k / at::linalg_vector_norm(scaled_k, 2, {-1}, /*keepdim=*/true).clamp_min(kLeastNorm);
-  const at::Tensor k = by_head(in.k * at::addcmul(1 - k_a_[0], in.a, k_a_[0]));
+  const at::Tensor k = by_head(in.k * at::addcmul(1 - flat(k_a_), in.a, flat(k_a_)));
   const kernels::Wkv7Result wkv =
       kernels::wkv7(r, by_head(in.w), k, v, -kk, kk * by_head(in.a), sequence_starts,
                     state != nullptr ? state->wkv : at::Tensor());

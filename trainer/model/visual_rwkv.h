@@ -28,8 +28,8 @@ inline constexpr std::int64_t kImageToken = 65535;
 /// see each other.
 class VisualRwkv {
  public:
-  /// Random parameters (requires_grad is off everywhere), a function of config and seed alone: neither the
-  /// global generator nor threads matter, and a tensor keeps its values when other parts of the model change.
+  /// Random parameters, a function of config and seed alone: neither the global generator nor threads matter,
+  /// and a tensor keeps its values when other parts of the model change. requires_grad is off everywhere.
   /// @throws ConfigError as validate() does.
   VisualRwkv(const ModelConfig& config, std::uint64_t seed);
   /// Parameters without values, for a caller that loads all of them.
@@ -57,8 +57,10 @@ class VisualRwkv {
   /// @throws ShapeError when another id lies outside the vocabulary.
   at::Tensor embed(const at::Tensor& token_ids) const;
   /// Writes each image's features over `embedded` from its start on.
-  /// @param embedded (1, T, C)  @param image_features (I, P, C)  @param image_starts (I) int64. @return (1,
-  /// T, C).
+  /// @param embedded        (1, T, C).
+  /// @param image_features  (I, P, C): P tokens per image.
+  /// @param image_starts    (I) int64: where each image's first token goes; images do not overlap.
+  /// @return                (1, T, C); `embedded` itself without images.
   /// @throws ShapeError when sizes differ or an image does not end by T.
   static at::Tensor place_images(const at::Tensor& embedded, const at::Tensor& image_features,
                                  const at::Tensor& image_starts);
@@ -69,8 +71,8 @@ class VisualRwkv {
   };
   /// @param x        (1, T, C).
   /// @param v_first  (1, T, C) as block 0 returned it; block 0 ignores it, later blocks return it as it is.
-  /// @param state    where given: read before the first token of each sequence, replaced by the state after
-  /// the last.
+  /// @param state    where given: read before each sequence's first token, replaced by the state after its
+  /// last.
   BlockResult block(std::int64_t layer, const at::Tensor& x, const at::Tensor& v_first,
                     const at::Tensor& sequence_starts, LayerState* state = nullptr) const;
   at::Tensor final_norm(const at::Tensor& x) const;
