@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -55,6 +57,39 @@ inline Wkv7Tensors random_wkv7_tensors(const Wkv7Case& c, std::uint64_t seed) {
   tensors.gradient_y = normal(token_sizes);
   tensors.gradient_final_state = normal(state_sizes);
   return tensors;
+}
+
+/// The order of what the comparisons go through; the last one is missing when there is no initial state.
+inline constexpr std::array kWkv7ResultNames = {"y",  "final_state",    "dr", "dw", "dk", "dv", "da",
+                                                "db", "d_initial_state"};
+
+using Wkv7Function = std::function<decltype(kernels::wkv7)>;
+
+/// Of the loss sum(y * gradient_y) [+ sum(final_state * gradient_final_state), when the case carries states].
+inline std::vector<at::Tensor> wkv7_results(const Wkv7Function& function, const Wkv7Case& c,
+                                            const Wkv7Tensors& tensors) {
+  std::vector<at::Tensor> leaves;
+  for (const at::Tensor& input : tensors.inputs) leaves.push_back(input.clone().requires_grad_());
+  if (c.carries_state) leaves.push_back(tensors.initial_state.clone().requires_grad_());
+  const kernels::Wkv7Result result =
+      function(leaves[0], leaves[1], leaves[2], leaves[3], leaves[4], leaves[5],
+               int64_list(c.sequence_starts), c.carries_state ? leaves[6] : at::Tensor());
+  at::Tensor loss = (result.y * tensors.gradient_y).sum();
+  if (c.carries_state) loss = loss + (result.final_state * tensors.gradient_final_state).sum();
+  std::vector<at::Tensor> all = {result.y, result.final_state};
+  for (const at::Tensor& gradient : torch::autograd::grad({loss}, leaves)) all.push_back(gradient);
+  return all;
+}
+
+// fp32 sums of up to a few hundred terms, carried through as many steps: some 1e-6 is expected.
+inline constexpr double kWkv7Tolerance = 2e-5;
+
+inline void expect_wkv7_results_near(const std::vector<at::Tensor>& actual,
+                                     const std::vector<at::Tensor>& expected) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    EXPECT_LE(relative_rms(actual[i], expected[i]), kWkv7Tolerance) << kWkv7ResultNames[i];
+  }
 }
 
 }  // namespace vrwkv::test

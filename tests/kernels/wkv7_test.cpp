@@ -3,9 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <array>
-#include <functional>
-
 #include "common/error.h"
 #include "tests/kernels/wkv7_cases.h"
 
@@ -16,48 +13,21 @@ using test::int64_list;
 using test::relative_rms;
 using test::Wkv7Case;
 
-// fp32 sums of up to a few hundred terms, carried through as many steps: some 1e-6 is expected.
-constexpr double kTolerance = 2e-5;
-
-using Recurrence = std::function<decltype(wkv7)>;
-
-/// y, final state, then the gradients of r, w, k, v, a, b and of the initial state (if there is one).
-std::vector<at::Tensor> outputs_and_gradients(const Recurrence& recurrence, const Wkv7Case& c,
-                                              const test::Wkv7Tensors& tensors) {
-  std::vector<at::Tensor> leaves;
-  for (const at::Tensor& input : tensors.inputs) leaves.push_back(input.clone().requires_grad_());
-  if (tensors.initial_state.defined()) leaves.push_back(tensors.initial_state.clone().requires_grad_());
-  const Wkv7Result result =
-      recurrence(leaves[0], leaves[1], leaves[2], leaves[3], leaves[4], leaves[5],
-                 int64_list(c.sequence_starts), leaves.size() > 6 ? leaves[6] : at::Tensor());
-  at::Tensor loss = (result.y * tensors.gradient_y).sum();
-  if (c.carries_state) loss = loss + (result.final_state * tensors.gradient_final_state).sum();
-  std::vector<at::Tensor> all = {result.y, result.final_state};
-  for (const at::Tensor& gradient : torch::autograd::grad({loss}, leaves)) all.push_back(gradient);
-  return all;
-}
-
 class Wkv7 : public testing::TestWithParam<Wkv7Case> {};
 
 TEST_P(Wkv7, MatchesReferenceForwardAndBackward) {
   const Wkv7Case& c = GetParam();
   const test::Wkv7Tensors tensors = test::random_wkv7_tensors(c, /*seed=*/7);
-  const auto expected = outputs_and_gradients(wkv7_reference, c, tensors);
+  const auto expected = test::wkv7_results(wkv7_reference, c, tensors);
   const test::NanFilledFreshMemory fresh;
-  const auto actual = outputs_and_gradients(wkv7, c, tensors);
-  ASSERT_EQ(actual.size(), expected.size());
-  static constexpr std::array kNames = {"y",  "final_state",    "dr", "dw", "dk", "dv", "da",
-                                        "db", "d_initial_state"};
-  for (std::size_t i = 0; i < actual.size(); ++i) {
-    EXPECT_LE(relative_rms(actual[i], expected[i]), kTolerance) << kNames[i];
-  }
+  test::expect_wkv7_results_near(test::wkv7_results(wkv7, c, tensors), expected);
 }
 
 TEST_P(Wkv7, GivesTheSameBitsAgainAndWithoutGradients) {
   const Wkv7Case& c = GetParam();
   const test::Wkv7Tensors tensors = test::random_wkv7_tensors(c, /*seed=*/8);
-  const auto first = outputs_and_gradients(wkv7, c, tensors);
-  const auto second = outputs_and_gradients(wkv7, c, tensors);
+  const auto first = test::wkv7_results(wkv7, c, tensors);
+  const auto second = test::wkv7_results(wkv7, c, tensors);
   for (std::size_t i = 0; i < first.size(); ++i) EXPECT_TRUE(first[i].equal(second[i])) << i;
   const at::NoGradGuard no_gradients;
   const auto& in = tensors.inputs;
@@ -96,7 +66,8 @@ TEST(Wkv7Golden, ThreeTokensInExactArithmetic) {
       at::tensor({-0.025, 0.025, 0.42375553, -1.17375553, 1.06038664, 0.0031553}, at::kDouble).view({3, 2});
   const at::Tensor expected_state =
       at::tensor({-0.11410289, 1.33778026, -0.38853295, -0.2548149}, at::kDouble).view({2, 2});
-  for (const Recurrence& recurrence : {Recurrence(wkv7), Recurrence(wkv7_reference)}) {
+  for (const test::Wkv7Function& recurrence :
+       {test::Wkv7Function(wkv7), test::Wkv7Function(wkv7_reference)}) {
     const Wkv7Result result = recurrence(r, w, k, v, -kk, kk * rate, int64_list({0}), {});
     EXPECT_TRUE(at::allclose(result.y[0].squeeze(1).narrow(1, 0, 2).to(at::kDouble), expected_y, 1e-6, 1e-6));
     const at::Tensor state = result.final_state[0][0][0].narrow(0, 0, 2).narrow(1, 0, 2);
@@ -115,25 +86,25 @@ TEST(Wkv7States, PiecesThatHandTheStateOnGiveTheWhole) {
   const Wkv7Result whole = piece(0, 50, tensors.initial_state);
   const Wkv7Result head = piece(0, 23, tensors.initial_state);
   const Wkv7Result tail = piece(23, 50, head.final_state);
-  EXPECT_LE(relative_rms(at::cat({head.y, tail.y}, 1), whole.y), kTolerance);
-  EXPECT_LE(relative_rms(tail.final_state, whole.final_state), kTolerance);
+  EXPECT_LE(relative_rms(at::cat({head.y, tail.y}, 1), whole.y), test::kWkv7Tolerance);
+  EXPECT_LE(relative_rms(tail.final_state, whole.final_state), test::kWkv7Tolerance);
 }
 
 TEST(Wkv7Decay, StaysExactWhereTheDecayIsFarFromTheModelsRange) {
   const Wkv7Case c{1, 40, 1, 64, {0}, true};
   auto tensors = test::random_wkv7_tensors(c, /*seed=*/5);
   tensors.inputs[1] = at::linspace(-30.0, 6.0, tensors.inputs[1].numel()).view_as(tensors.inputs[1]);
-  const auto expected = outputs_and_gradients(wkv7_reference, c, tensors);
-  const auto actual = outputs_and_gradients(wkv7, c, tensors);
+  const auto expected = test::wkv7_results(wkv7_reference, c, tensors);
+  const auto actual = test::wkv7_results(wkv7, c, tensors);
   for (std::size_t i = 0; i < actual.size(); ++i)
-    EXPECT_LE(relative_rms(actual[i], expected[i]), kTolerance) << i;
+    EXPECT_LE(relative_rms(actual[i], expected[i]), test::kWkv7Tolerance) << i;
 }
 
 TEST(Wkv7Decay, ForgetsAllAtOnceForHugeW) {
   const Wkv7Case c{1, 5, 1, 16, {0}, false};
   auto tensors = test::random_wkv7_tensors(c, /*seed=*/6);
   tensors.inputs[1] = at::full_like(tensors.inputs[1], 200.0);
-  const auto actual = outputs_and_gradients(wkv7, c, tensors);
+  const auto actual = test::wkv7_results(wkv7, c, tensors);
   for (const at::Tensor& tensor : actual) EXPECT_TRUE(tensor.isfinite().all().item<bool>());
   EXPECT_EQ(actual[3].abs().max().item<float>(), 0.0F);
 }
@@ -141,13 +112,13 @@ TEST(Wkv7Decay, ForgetsAllAtOnceForHugeW) {
 TEST(Wkv7Gradients, ComeThroughTheFinalStateAlone) {
   const Wkv7Case c{1, 20, 1, 32, {0, 9}, false};
   const auto tensors = test::random_wkv7_tensors(c, /*seed=*/4);
-  const auto gradient_of_v = [&](const Recurrence& recurrence) {
+  const auto gradient_of_v = [&](const test::Wkv7Function& recurrence) {
     const auto& in = tensors.inputs;
     const at::Tensor v = in[3].clone().requires_grad_();
     const auto result = recurrence(in[0], in[1], in[2], v, in[4], in[5], int64_list(c.sequence_starts), {});
     return torch::autograd::grad({(result.final_state * tensors.gradient_final_state).sum()}, {v})[0];
   };
-  EXPECT_LE(relative_rms(gradient_of_v(wkv7), gradient_of_v(wkv7_reference)), kTolerance);
+  EXPECT_LE(relative_rms(gradient_of_v(wkv7), gradient_of_v(wkv7_reference)), test::kWkv7Tolerance);
 }
 
 TEST(Wkv7Errors, NameTheArgumentAndItsShape) {

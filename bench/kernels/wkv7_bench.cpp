@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Nanoseconds per token and head of wkv7(), forward and backward, beside the per-token loop of LibTorch
+// operations that one would write without it: same process, same threads. `--benchmark_format=json` for
+// scripts.
+#include <ATen/Parallel.h>
+#include <benchmark/benchmark.h>
+#include <torch/torch.h>
+
+#include <chrono>
+#include <functional>
+#include <vector>
+
+#include "common/flush_to_zero.h"
+#include "kernels/wkv7/wkv7.h"
+
+namespace vrwkv::kernels {
+namespace {
+
+using Recurrence = std::function<at::Tensor(const std::vector<at::Tensor>& inputs)>;
+
+at::Tensor fused(const std::vector<at::Tensor>& in) {
+  return wkv7(in[0], in[1], in[2], in[3], in[4], in[5], at::zeros({1}, at::kLong)).y;
+}
+
+/// unbind, not indexing: the backward of x[:, t] writes a whole gradient for every token.
+at::Tensor eager(const std::vector<at::Tensor>& in) {
+  const auto r = in[0].unbind(1), k = in[2].unbind(1), v = in[3].unbind(1), a = in[4].unbind(1),
+             b = in[5].unbind(1);
+  const auto decay = in[1].exp().neg().exp().unbind(1);
+  at::Tensor state = at::zeros({in[0].size(0), in[0].size(2), in[0].size(3), in[0].size(3)});
+  std::vector<at::Tensor> y;
+  for (std::size_t t = 0; t < r.size(); ++t) {
+    const at::Tensor state_a = state.matmul(a[t].unsqueeze(-1));
+    state = state * decay[t].unsqueeze(-2) + state_a * b[t].unsqueeze(-2) +
+            v[t].unsqueeze(-1) * k[t].unsqueeze(-2);
+    y.push_back(state.matmul(r[t].unsqueeze(-1)).squeeze(-1));
+  }
+  return at::stack(y, 1);
+}
+
+std::vector<at::Tensor> random_inputs(const benchmark::State& state) {
+  const std::vector<std::int64_t> sizes = {state.range(0), state.range(1), state.range(2), state.range(3)};
+  at::manual_seed(1);
+  const at::Tensor key = torch::nn::functional::normalize(
+      at::randn(sizes), torch::nn::functional::NormalizeFuncOptions().dim(-1));
+  return {at::randn(sizes),
+          -at::softplus(at::randn(sizes)) - 0.5,
+          at::randn(sizes),
+          at::randn(sizes),
+          -key,
+          key * at::sigmoid(at::randn(sizes))};
+}
+
+/// Sets the iteration's time and, over all iterations, the time of one token of one head.
+class Stopwatch {
+ public:
+  explicit Stopwatch(benchmark::State& state) : state_(state) {}
+  void measure(const std::function<void()>& work) {
+    const auto begin = std::chrono::steady_clock::now();
+    work();
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+    state_.SetIterationTime(seconds.count());
+    total_s_ += seconds.count();
+  }
+  ~Stopwatch() {
+    const double token_heads = static_cast<double>(state_.range(0) * state_.range(1) * state_.range(2)) *
+                               static_cast<double>(state_.iterations());
+    state_.counters["ns_per_token_head"] = total_s_ * 1e9 / token_heads;
+    state_.counters["threads"] = at::get_num_threads();
+  }
+
+ private:
+  benchmark::State& state_;
+  double total_s_ = 0.0;
+};
+
+void forward(benchmark::State& state, const Recurrence& recurrence) {
+  const auto inputs = random_inputs(state);
+  const at::NoGradGuard no_gradients;
+  Stopwatch stopwatch(state);
+  for (auto _ : state) stopwatch.measure([&] { benchmark::DoNotOptimize(recurrence(inputs)); });
+}
+
+void backward(benchmark::State& state, const Recurrence& recurrence) {
+  auto inputs = random_inputs(state);
+  for (at::Tensor& input : inputs) input.requires_grad_();
+  const at::Tensor gradient = at::randn(inputs[0].sizes());
+  Stopwatch stopwatch(state);
+  for (auto _ : state) {
+    const at::Tensor y = recurrence(inputs);
+    stopwatch.measure([&] { benchmark::DoNotOptimize(torch::autograd::grad({y}, inputs, {gradient})); });
+  }
+}
+
+void shapes(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgNames({"B", "T", "H", "N"})->UseManualTime()->Unit(benchmark::kMillisecond);
+  benchmark->Args({1, 48, 2, 64})->Args({1, 512, 12, 64})->Args({4, 512, 12, 64});
+}
+
+BENCHMARK_CAPTURE(forward, wkv7, fused)->Apply(shapes);
+BENCHMARK_CAPTURE(backward, wkv7, fused)->Apply(shapes);
+BENCHMARK_CAPTURE(forward, eager, eager)->Apply(shapes);
+BENCHMARK_CAPTURE(backward, eager, eager)->Apply(shapes);
+
+}  // namespace
+}  // namespace vrwkv::kernels
+
+int main(int argc, char** argv) {
+  vrwkv::flush_denormals_to_zero();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+  return 0;
+}

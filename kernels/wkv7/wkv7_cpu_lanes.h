@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// The few vector operations of the CPU kernels, over GCC's vector extensions. What includes this is compiled
+// once for each instruction set, into a namespace of its own, so that no two objects hold one function
+// compiled differently. For the same reason nothing here calls a function of the standard library.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#if defined(__AVX512F__)
+#define VRWKV_INSTRUCTION_SET avx512
+#elif defined(__AVX2__)
+#define VRWKV_INSTRUCTION_SET avx2
+#else
+#define VRWKV_INSTRUCTION_SET portable
+#endif
+
+namespace vrwkv::kernels::cpu::VRWKV_INSTRUCTION_SET {
+
+#if defined(__AVX512F__)
+inline constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+inline constexpr int kLanes = 8;
+#else
+inline constexpr int kLanes = 4;
+#endif
+typedef float Float __attribute__((vector_size(kLanes * sizeof(float))));
+typedef std::int32_t Int __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
+
+[[gnu::always_inline]] inline Float load(const float* from) {
+  Float value;
+  __builtin_memcpy(&value, from, sizeof value);
+  return value;
+}
+
+[[gnu::always_inline]] inline void store(float* to, Float value) {
+  __builtin_memcpy(to, &value, sizeof value);
+}
+
+/// Subtracting zero changes no value, so the compiler leaves a plain broadcast; adding zero would change -0.
+[[gnu::always_inline]] inline Float broadcast(float value) { return value - Float{}; }
+
+/// e^x within two units in the last place; 0 below the normal numbers, 2.2e38 above x = 88.3; NaN stays NaN.
+[[gnu::always_inline]] inline Float exp(Float x) {
+  constexpr float kLowest = -87.3F, kHighest = 88.3F;
+  constexpr float kLog2E = 1.44269504F, kLn2High = 0.693359375F, kLn2Low = -2.12194440e-4F;
+  constexpr float kRoundToInteger = 12582912.0F;  // 1.5 * 2^23: a sum with it has no fraction
+  const Float clamped = x > kHighest ? broadcast(kHighest) : x;
+  const Float power = (clamped * kLog2E + kRoundToInteger) - kRoundToInteger;
+  const Float rest = (clamped - power * kLn2High) - power * kLn2Low;
+  Float tail = rest * 1.9875691500e-4F + 1.3981999507e-3F;
+  tail = tail * rest + 8.3334519073e-3F;
+  tail = tail * rest + 4.1665795894e-2F;
+  tail = tail * rest + 1.6666665459e-1F;
+  tail = tail * rest + 5.0000001201e-1F;
+  const Float mantissa = tail * (rest * rest) + rest + 1.0F;
+  const Int scale = (__builtin_convertvector(power, Int) + 127) << 23;  // 2^power
+  return x < kLowest ? Float{} : mantissa * reinterpret_cast<Float>(scale);
+}
+
+/// Of each pair of neighbouring blocks of kStep lanes: the first ones of `a` and `b`, interleaved.
+template <int kStep>
+[[gnu::always_inline]] inline Float first_blocks(Float a, Float b) {
+  return [&]<int... kLane>(std::integer_sequence<int, kLane...>) {
+    return __builtin_shuffle(a, b, Int{((kLane & kStep) == 0 ? kLane : kLanes + kLane - kStep)...});
+  }
+  (std::make_integer_sequence<int, kLanes>{});
+}
+
+/// And the second ones.
+template <int kStep>
+[[gnu::always_inline]] inline Float second_blocks(Float a, Float b) {
+  return [&]<int... kLane>(std::integer_sequence<int, kLane...>) {
+    return __builtin_shuffle(a, b, Int{((kLane & kStep) == 0 ? kLane + kStep : kLanes + kLane)...});
+  }
+  (std::make_integer_sequence<int, kLanes>{});
+}
+
+template <int kStep>
+[[gnu::always_inline]] inline void add_neighbours(Float (&rows)[kLanes]) {
+  if constexpr (kStep < kLanes) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes / (2 * kStep); ++i) {
+      const Float a = rows[2 * i], b = rows[2 * i + 1];
+      rows[i] = first_blocks<kStep>(a, b) + second_blocks<kStep>(a, b);
+    }
+    add_neighbours<2 * kStep>(rows);
+  }
+}
+
+template <int kStep>
+[[gnu::always_inline]] inline void swap_blocks(Float (&rows)[kLanes]) {
+  if constexpr (kStep < kLanes) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) {
+      if ((i & kStep) != 0) continue;
+      const Float a = rows[i], b = rows[i + kStep];
+      rows[i] = first_blocks<kStep>(a, b);
+      rows[i + kStep] = second_blocks<kStep>(a, b);
+    }
+    swap_blocks<2 * kStep>(rows);
+  }
+}
+
+/// Lane i of the result is the sum of row i of `from`: kLanes rows of kLanes floats.
+[[gnu::always_inline]] inline Float row_sums(const float* from) {
+  Float rows[kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) rows[i] = load(from + i * kLanes);
+  add_neighbours<1>(rows);
+  return rows[0];
+}
+
+/// to[j][i] = from[i][j] for one block of kLanes x kLanes; strides in floats.
+[[gnu::always_inline]] inline void transpose(const float* from, std::int64_t from_stride, float* to,
+                                             std::int64_t to_stride) {
+  Float rows[kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) rows[i] = load(from + i * from_stride);
+  swap_blocks<1>(rows);
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) store(to + i * to_stride, rows[i]);
+}
+
+}  // namespace vrwkv::kernels::cpu::VRWKV_INSTRUCTION_SET

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// Encoders and projector against timm, transformers and plain formulas
+// (tools/fixtures/make_model_fixtures.py).
+#include <gtest/gtest.h>
+
+#include "common/error.h"
+#include "tests/trainer/model/fixture.h"
+
+namespace vrwkv::model {
+namespace {
+
+using test::Fixture;
+using test::kForwardTolerance;
+using test::kGradientTolerance;
+using test::relative_rms;
+
+ModelConfig fixture_config() {
+  ModelConfig config;
+  config.language_model = {.n_layer = 1, .n_embd = 32, .head_size = 16, .vocabulary_size = 40};
+  config.vision.dinov2 = {.image_size = 28,
+                          .patch_size = 7,
+                          .width = 16,
+                          .depth = 4,
+                          .heads = 2,
+                          .mlp_hidden = 24,
+                          .registers = 2};
+  config.vision.siglip = {
+      .image_size = 27, .patch_size = 6, .width = 16, .depth = 3, .heads = 2, .mlp_hidden = 24};
+  config.vision.sam = {.image_size = 64,
+                       .patch_size = 8,
+                       .width = 16,
+                       .depth = 3,
+                       .heads = 2,
+                       .mlp_hidden = 24,
+                       .window_size = 3,
+                       .global_blocks = {1},
+                       .neck_width = 6};
+  config.vision.tokens_per_image = 4;
+  return config;
+}
+
+class Vision : public ::testing::Test {
+ protected:
+  std::map<std::int64_t, at::Tensor> pixels() const {
+    std::map<std::int64_t, at::Tensor> by_size;
+    for (const std::int64_t size : model_.image_sizes())
+      by_size[size] = fixture_.integers("pixels/" + std::to_string(size)).to(at::kByte);
+    return by_size;
+  }
+  at::Tensor expected_features() const {
+    return at::cat({fixture_.floats("features/dinov2"), fixture_.floats("features/siglip"),
+                    fixture_.floats("features/sam")},
+                   -1);
+  }
+
+  const Fixture fixture_{"vision.h5"};
+  const VisualRwkv model_ = fixture_.model(fixture_config());
+};
+
+TEST_F(Vision, WantsEachPixelSizeOnce) {
+  EXPECT_EQ(model_.image_sizes(), (std::vector<std::int64_t>{27, 28, 64}));
+}
+
+TEST_F(Vision, EncodersGiveTheReferencesFeatures) {
+  const at::Tensor features = model_.encode_images(pixels());
+  ASSERT_EQ(features.sizes(), (std::vector<std::int64_t>{3, 16, 56}));
+  EXPECT_LE(relative_rms(features.slice(2, 0, 16), fixture_.floats("features/dinov2")), kForwardTolerance);
+  EXPECT_LE(relative_rms(features.slice(2, 16, 32), fixture_.floats("features/siglip")), kForwardTolerance);
+  EXPECT_LE(relative_rms(features.slice(2, 32, 56), fixture_.floats("features/sam")), kForwardTolerance);
+}
+
+TEST_F(Vision, EncodersNeverRecordGradients) {
+  for (const auto& parameter : model_.parameters()) at::Tensor(parameter.tensor).requires_grad_(true);
+  EXPECT_FALSE(model_.encode_images(pixels()).requires_grad());
+}
+
+TEST_F(Vision, SlicesOfManyImagesAreEncodedAlike) {
+  // SAM takes 128 images of 64 patches at once here, the others 512.
+  auto many = pixels();
+  for (auto& [size, tensor] : many) tensor = tensor.repeat({50, 1, 1, 1});
+  const at::Tensor features = model_.encode_images(many);
+  EXPECT_LE(relative_rms(features, expected_features().repeat({50, 1, 1})), kForwardTolerance);
+}
+
+TEST_F(Vision, NoImagesGiveNoFeatures) {
+  auto none = pixels();
+  for (auto& [size, tensor] : none) tensor = tensor.slice(0, 0, 0);
+  const at::Tensor features = model_.encode_images(none);
+  EXPECT_EQ(features.sizes(), (std::vector<std::int64_t>{0, 16, 56}));
+  EXPECT_EQ(model_.project_images(features).sizes(), (std::vector<std::int64_t>{0, 4, 32}));
+}
+
+TEST_F(Vision, ProjectorPoolsGatesAndNormalises) {
+  std::vector<NamedTensor> projector;
+  for (const auto& parameter : model_.parameters())
+    if (parameter.name.starts_with("proj.")) projector.push_back(parameter);
+  ASSERT_EQ(projector.size(), 4U);
+  for (const auto& parameter : projector) at::Tensor(parameter.tensor).requires_grad_(true);
+  const at::Tensor projected = model_.project_images(expected_features());
+  EXPECT_LE(relative_rms(projected, fixture_.floats("projected")), kForwardTolerance);
+  (projected * fixture_.floats("projected_weights")).sum().backward();
+  for (const auto& [name, tensor] : projector)
+    EXPECT_LE(relative_rms(tensor.grad(), fixture_.floats("gradients/" + name)), kGradientTolerance) << name;
+}
+
+TEST(LinearProjector, IsOneMatrix) {
+  ModelConfig config = fixture_config();
+  config.vision.projector = ProjectorKind::kLinear;
+  config.vision.tokens_per_image = 16;
+  const VisualRwkv model(config, /*seed=*/5);
+  ASSERT_EQ(model.parameters().back().name, "proj.weight");
+  const at::Tensor features = at::arange(16 * 56, at::kFloat).view({1, 16, 56}).sin();
+  EXPECT_LE(
+      relative_rms(model.project_images(features), features.matmul(model.parameters().back().tensor.t())),
+      kForwardTolerance);
+}
+
+TEST_F(Vision, RefusesPixelsThatDoNotFit) {
+  auto missing = pixels();
+  missing.erase(27);
+  EXPECT_THROW(model_.encode_images(missing), ShapeError);
+  auto fewer = pixels();
+  fewer[64] = fewer[64].slice(0, 0, 2);
+  EXPECT_THROW(model_.encode_images(fewer), ShapeError);
+  auto real = pixels();
+  real[28] = real[28].to(at::kFloat);
+  EXPECT_THROW(model_.encode_images(real), ShapeError);
+  EXPECT_THROW(model_.project_images(at::zeros({1, 16, 55})), ShapeError);
+}
+
+TEST(ModelWithoutEncoders, RefusesImages) {
+  ModelConfig config = fixture_config();
+  config.vision = {};
+  const VisualRwkv model(config, /*seed=*/5);
+  EXPECT_TRUE(model.image_sizes().empty());
+  EXPECT_THROW(model.encode_images({}), ConfigError);
+}
+
+}  // namespace
+}  // namespace vrwkv::model

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "trainer/model/dinov2.h"
+
+#include <torch/torch.h>
+
+namespace vrwkv::model {
+
+DinoV2::DinoV2(const DinoV2Config& config, const ParameterFactory& parameters)
+    : VisionEncoder({.image_size = config.image_size,
+                     .patches = config.grid() * config.grid(),
+                     .grid = config.grid(),
+                     .feature_width = config.feature_width()},
+                    kImageNetPixels),
+      cls_token_(parameters.normal("cls_token", {1, 1, config.width}, kTokenDeviation)),
+      reg_token_(parameters.normal("reg_token", {1, config.registers, config.width}, kTokenDeviation)),
+      pos_embed_(parameters.normal("pos_embed", {1, grid() * grid(), config.width}, kTokenDeviation)),
+      patch_embed_(parameters, config.patch_size, config.width) {
+  for (std::int64_t i = 0; i < config.depth - 1; ++i)
+    blocks_.emplace_back(parameters.block(i), VitBlock::Sizes{config.width, config.heads, config.mlp_hidden,
+                                                              /*layer_scale=*/true});
+}
+
+at::Tensor DinoV2::forward(const at::Tensor& images) const {
+  const at::Tensor patches = patch_embed_(images).flatten(1, 2) + pos_embed_;
+  const std::int64_t count = images.size(0);
+  at::Tensor x =
+      at::cat({cls_token_.expand({count, -1, -1}), reg_token_.expand({count, -1, -1}), patches}, 1);
+  for (const VitBlock& block : blocks_) x = block(x);
+  return x.narrow(1, x.size(1) - patches.size(1), patches.size(1));
+}
+
+}  // namespace vrwkv::model

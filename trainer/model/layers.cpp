@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "trainer/model/layers.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+
+namespace vrwkv::model {
+
+LayerNorm::LayerNorm(const ParameterFactory& parameters, const std::string& name, std::int64_t width,
+                     double epsilon)
+    : weight_(parameters.constant(name + ".weight", {width}, 1)),
+      bias_(parameters.constant(name + ".bias", {width}, 0)),
+      epsilon_(epsilon) {}
+
+at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
+  return at::layer_norm(x, weight_.sizes(), weight_, bias_, epsilon_);
+}
+
+VitLinear::VitLinear(const ParameterFactory& parameters, const std::string& name, std::int64_t in,
+                     std::int64_t out)
+    : weight_(parameters.normal(name + ".weight", {out, in}, 1 / std::sqrt(static_cast<double>(in)))),
+      bias_(parameters.constant(name + ".bias", {out}, 0)) {}
+
+at::Tensor VitLinear::operator()(const at::Tensor& x) const { return at::linear(x, weight_, bias_); }
+
+PatchEmbedding::PatchEmbedding(const ParameterFactory& parameters, std::int64_t patch_size,
+                               std::int64_t width)
+    : weight_(parameters.normal("patch_embed.proj.weight", {width, 3, patch_size, patch_size},
+                                1 / std::sqrt(static_cast<double>(3 * patch_size * patch_size)))),
+      bias_(parameters.constant("patch_embed.proj.bias", {width}, 0)),
+      patch_size_(patch_size) {}
+
+at::Tensor PatchEmbedding::operator()(const at::Tensor& images) const {
+  return at::conv2d(images, weight_, bias_, patch_size_).permute({0, 2, 3, 1});
+}
+
+}  // namespace vrwkv::model

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+
+#include "trainer/model/parameter_factory.h"
+
+namespace vrwkv::model {
+
+/// LayerNorm over the last axis.
+class LayerNorm {
+ public:
+  /// Makes NAME.weight and NAME.bias (width): 1 and 0.
+  LayerNorm(const ParameterFactory& parameters, const std::string& name, std::int64_t width, double epsilon);
+  at::Tensor operator()(const at::Tensor& x) const;
+
+ private:
+  at::Tensor weight_;
+  at::Tensor bias_;
+  double epsilon_;
+};
+
+/// The linear map of a frozen encoder, with a bias.
+class VitLinear {
+ public:
+  /// Makes NAME.weight (out, in), which keeps the variance of its input, and NAME.bias, zero.
+  VitLinear(const ParameterFactory& parameters, const std::string& name, std::int64_t in, std::int64_t out);
+  at::Tensor operator()(const at::Tensor& x) const;
+
+ private:
+  at::Tensor weight_;
+  at::Tensor bias_;
+};
+
+/// Cuts pictures into square patches, each mapped linearly.
+class PatchEmbedding {
+ public:
+  /// Makes patch_embed.proj.weight (width, 3, patch_size, patch_size) and .bias (width); random weights give
+  /// patches of unit-variance pixels unit variance.
+  PatchEmbedding(const ParameterFactory& parameters, std::int64_t patch_size, std::int64_t width);
+  /// (I, 3, S, S) -> (I, grid, grid, width); a rest of the picture that fills no patch is left out.
+  at::Tensor operator()(const at::Tensor& images) const;
+
+ private:
+  at::Tensor weight_;
+  at::Tensor bias_;
+  std::int64_t patch_size_;
+};
+
+}  // namespace vrwkv::model
