@@ -15,7 +15,8 @@ namespace {
 using test::int64_list;
 using test::relative_rms;
 
-// d_hidden sums over the vocabulary in fp32: the square root of 65,536 roundings of 6e-8 is 1.5e-5, and terms cancel.
+// d_hidden sums over the vocabulary in fp32: the square root of 65,536 roundings of 6e-8 is 1.5e-5, and terms
+// cancel.
 constexpr double kTolerance = 1e-4;
 
 struct Inputs {
