@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // The words our CUDA kernels are written in. They have two bodies, so that the very same .cu file runs on a
-// GPU and, slowly but under every schedule we like, in a unit test on the CPU. A .cu file uses, of CUDA,
-// these words, the keywords
-// (__global__, __device__, __forceinline__, __launch_bounds__) and the functions of <cmath>; nothing else.
+// GPU and, slowly but under every schedule we like, in a unit test on the CPU. Of CUDA, a .cu file uses
+// these words, the keywords __global__, __device__, __forceinline__ and __launch_bounds__, and the functions
+// of <cmath>; nothing else.
 //
-//   launch(kernel, blocks, threads, shared_bytes, stream, arguments...)   blocks and threads are
-//   one-dimensional thread_index(), block_index() shared_memory()                       the block's dynamic
-//   shared memory, 128-byte aligned; there is no static one block_barrier()                       all threads
-//   of the block named_barrier_sync(id, threads)       id 1..15; `threads`, a multiple of 32, arrive in all;
-//   waits for them named_barrier_arrive(id, threads)     counts as one of them, does not wait warp_barrier()
-//   all 32 lanes of the warp shuffle_xor(value, mask), shuffle(value, lane)    a 4-byte value of another
-//   lane; all 32 lanes take part Float4                                four floats that move as one
+//   launch(kernel, blocks, threads, shared_bytes, stream, arguments...)     in one dimension
+//   thread_index(), block_index()
+//   shared_memory()                      the block's, 128-byte aligned; there is no static one
+//   block_barrier()                      waits for all threads of the block
+//   named_barrier_sync(id, threads)      waits until `threads` arrived at barrier 1..15
+//   named_barrier_arrive(id, threads)    arrives and does not wait
+//   warp_barrier()                       waits for all 32 lanes of the warp
+//   shuffle_xor(value, mask)             the 4-byte value of lane (mine ^ mask); all 32 lanes take part
+//   shuffle(value, lane)                 that of any lane
+//   Float4                               four floats that move as one
 #pragma once
 
 #if defined(__CUDACC__)
