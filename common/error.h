@@ -68,6 +68,8 @@ using CommError = detail::ErrorOf<ExitCode::kFailed, 5>;
 using NumericError = detail::ErrorOf<ExitCode::kFailed, 6>;
 /// Something this build was made without.
 using NotBuiltError = detail::ErrorOf<ExitCode::kFailed, 7>;
+/// A GPU refused or failed: the runtime's text is in the message.
+using DeviceError = detail::ErrorOf<ExitCode::kFailed, 8>;
 
 /// Another rank failed; carries that rank's exit code so that all ranks end alike.
 class PeerError : public Error {

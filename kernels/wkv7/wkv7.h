@@ -6,26 +6,26 @@
 namespace vrwkv::kernels {
 
 struct Wkv7Result {
-  at::Tensor y;  // (B, T, H, N)
-  at::Tensor
-      final_state;  // (B, S, H, N, N): the state after each sequence's last token; row = value, column = key
+  at::Tensor y;            // (B, T, H, N)
+  at::Tensor final_state;  // (B, S, H, N, N), row = value, column = key: after each sequence's last token
 };
 
-/// RWKV-7 recurrence:  S_t = S_{t-1} (diag(d_t) + a_t b_tᵀ) + v_t k_tᵀ,  y_t = S_t r_t,  d_t =
-/// exp(-exp(w_t)).
+/// RWKV-7 recurrence, with d_t = exp(-exp(w_t)):
 ///
-/// @param r, w, k, v, a, b  (B, T, H, N), fp32, one device, N a multiple of 16; copied when not contiguous.
-/// `w` is the raw
-///                          decay, any real; d_t lies in [0, 1).
+///     S_t = S_{t-1} (diag(d_t) + a_t b_tᵀ) + v_t k_tᵀ        y_t = S_t r_t
+///
+/// @param r, w, k, v, a, b  (B, T, H, N), fp32, one device; copied when not contiguous. N is a multiple of
+///                          16, on CUDA 32, 64 or 128. `w` is the raw decay, any real; d_t is in [0, 1].
 /// @param sequence_starts   (S) int64 on the CPU, ascending, first 0: where the sequences packed along T
-/// begin. The state
-///                          restarts there.
+///                          begin, and the state restarts.
 /// @param initial_state     (B, S, H, N, N) fp32 like final_state, or undefined for zeros.
 /// @return                  differentiable (once) in every tensor, also through final_state.
-/// @throws ShapeError when sizes, types or devices do not fit each other.  @throws NotBuiltError on CUDA
-/// tensors in a build without CUDA. On a device the work is queued on the current stream; nothing waits for
-/// it. Without gradients nothing is kept; with them, one state in 16 tokens. The same inputs give the same
-/// bits.
+/// @throws ShapeError when sizes, types or devices do not fit each other.
+/// @throws NotBuiltError on CUDA tensors in a build without CUDA.
+/// @throws DeviceError when the GPU refuses.
+///
+/// On a device the work is queued on the current stream; nothing waits for it. Without gradients nothing is
+/// kept for later; with them, one state in 16 tokens. The same inputs give the same bits.
 Wkv7Result wkv7(const at::Tensor& r, const at::Tensor& w, const at::Tensor& k, const at::Tensor& v,
                 const at::Tensor& a, const at::Tensor& b, const at::Tensor& sequence_starts,
                 const at::Tensor& initial_state = {});

@@ -16,9 +16,8 @@ inline constexpr std::int64_t kWkv7Chunk = 16;
 /// numbered over all sequences.
 struct Wkv7Inputs {
   std::int64_t batch, tokens, heads, head_size, sequences, chunks;
-  const std::int64_t*
-      token_bounds;  // (sequences + 1): sequence s holds the tokens [bounds[s], bounds[s + 1])
-  const std::int64_t* chunk_bounds;    // (sequences + 1): and the chunks [bounds[s], bounds[s + 1])
+  const std::int64_t* token_bounds;    // (sequences + 1): sequence s is tokens [bounds[s], bounds[s + 1])
+  const std::int64_t* chunk_bounds;    // (sequences + 1): and chunks [bounds[s], bounds[s + 1])
   const float *r, *w, *k, *v, *a, *b;  // (batch, tokens, heads, head_size)
   const float* initial_state;          // (batch, sequences, heads, head_size, head_size), or null for zeros
 };

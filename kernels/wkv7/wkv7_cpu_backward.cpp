@@ -2,8 +2,9 @@
 // With G_t the gradient of S_t, later tokens included, and e_t = G_t b_t:
 //
 //     G_t  = G_{t+1} diag(d_{t+1}) + e_{t+1} a_{t+1}ᵀ + dy_t r_tᵀ
-//     dr_t = S_tᵀ dy_t      dk_t = G_tᵀ v_t      db_t = G_tᵀ (S_{t-1} a_t)      da_t = S_{t-1}ᵀ e_t      dv_t
-//     = G_t k_t dw_t = -exp(w_t) d_t (.) (column sums of G_t (.) S_{t-1})
+//     dr_t = S_tᵀ dy_t         dk_t = G_tᵀ v_t        dv_t = G_t k_t
+//     da_t = S_{t-1}ᵀ e_t      db_t = G_tᵀ (S_{t-1} a_t)
+//     dw_t = -exp(w_t) d_t (.) (column sums of G_t (.) S_{t-1})
 //
 // A chunk's states are computed again from the one kept before it; then one sweep a token, backwards, reads
 // S_{t-1} once and turns G_t into G_{t-1}, summing what both tokens need. States and G are [value][key] here:

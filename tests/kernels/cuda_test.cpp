@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every kernel on CUDA tensors against its reference. Needs a GPU; elsewhere the emulation tests stand in for
+// the WKV part.
+#include <gtest/gtest.h>
+#include <torch/cuda.h>
+
+#include "kernels/adamw/adamw.h"
+#include "kernels/adamw/adamw_reference.h"
+#include "kernels/cross_entropy/head_cross_entropy_reference.h"
+#include "kernels/squared_norm/squared_norm_reference.h"
+#include "kernels/token_shift/token_shift.h"
+#include "kernels/token_shift/token_shift_reference.h"
+#include "tests/kernels/wkv7_cases.h"
+
+namespace vrwkv::kernels {
+namespace {
+
+using test::int64_list;
+using test::relative_rms;
+using test::Wkv7Case;
+
+class Cuda : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!torch::cuda::is_available()) GTEST_SKIP() << "no GPU here";
+    // LibTorch's products may use TF32, which no tolerance here expects.
+    at::globalContext().setFloat32MatmulPrecision("highest");
+  }
+};
+
+class CudaWkv7 : public Cuda, public testing::WithParamInterface<Wkv7Case> {};
+
+TEST_P(CudaWkv7, MatchesReferenceForwardAndBackward) {
+  const Wkv7Case& c = GetParam();
+  const test::Wkv7Tensors tensors = test::random_wkv7_tensors(c, /*seed=*/23);
+  const auto expected = test::wkv7_results(wkv7_reference, c, tensors);
+  test::Wkv7Tensors on_gpu = tensors;
+  for (at::Tensor& input : on_gpu.inputs) input = input.cuda();
+  if (c.carries_state) on_gpu.initial_state = tensors.initial_state.cuda();
+  on_gpu.gradient_y = tensors.gradient_y.cuda();
+  on_gpu.gradient_final_state = tensors.gradient_final_state.cuda();
+  const test::NanFilledFreshMemory fresh;
+  std::vector<at::Tensor> actual = test::wkv7_results(wkv7, c, on_gpu);
+  for (at::Tensor& tensor : actual) tensor = tensor.cpu();
+  test::expect_wkv7_results_near(actual, expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, CudaWkv7,
+                         testing::Values(Wkv7Case{1, 1, 1, 64, {0}, false},             //
+                                         Wkv7Case{2, 48, 3, 64, {0}, false},            //
+                                         Wkv7Case{1, 63, 2, 64, {0, 1, 17, 50}, true},  //
+                                         Wkv7Case{4, 512, 12, 64, {0, 100}, false},     //
+                                         Wkv7Case{1, 33, 2, 32, {0, 20}, true},         //
+                                         Wkv7Case{1, 18, 1, 128, {0, 3}, true}),
+                         test::wkv7_case_name);
+
+TEST_F(Cuda, TokenShiftGivesTheReferencesBits) {
+  const at::Tensor x = at::randn({2, 7, 5}), previous = at::randn({2, 3, 5});
+  const at::Tensor starts = int64_list({0, 1, 4});
+  EXPECT_TRUE(
+      token_shift(x.cuda(), starts, previous.cuda()).cpu().equal(token_shift_reference(x, starts, previous)));
+}
+
+TEST_F(Cuda, HeadCrossEntropyMatchesReference) {
+  const at::Tensor hidden = at::randn({130, 16}), head = at::randn({65536, 16}), weights = at::rand({130});
+  const at::Tensor targets = at::randint(65536, {130}, at::kLong);
+  targets[3] = kNoTarget;
+  const HeadLoss expected = head_cross_entropy_reference(hidden, head, targets, weights, 1e-3);
+  const HeadLoss actual =
+      head_cross_entropy(hidden.cuda(), head.cuda(), targets.cuda(), weights.cuda(), 1e-3, true, true);
+  EXPECT_LE(relative_rms(actual.losses.cpu(), expected.losses), 1e-4);
+  EXPECT_LE(relative_rms(actual.d_hidden.cpu(), expected.d_hidden), 1e-4);
+  EXPECT_LE(relative_rms(actual.d_head.cpu(), expected.d_head), 1e-4);
+}
+
+TEST_F(Cuda, AdamwFollowsTheReference) {
+  const AdamwStep step{
+      .learning_rate = 1e-3, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .weight_decay = 0.1, .step = 3};
+  const at::Tensor master = at::randn({1001}), exp_avg = at::randn({1001}), exp_avg_sq = at::rand({1001});
+  const at::Tensor gradient = at::randn({1001});
+  at::Tensor master_gpu = master.cuda(), exp_avg_gpu = exp_avg.cuda(), exp_avg_sq_gpu = exp_avg_sq.cuda();
+  adamw_update(master_gpu, exp_avg_gpu, exp_avg_sq_gpu, gradient.cuda(), 0.5, step);
+  at::Tensor master_64 = master.to(at::kDouble), exp_avg_64 = exp_avg.to(at::kDouble);
+  at::Tensor exp_avg_sq_64 = exp_avg_sq.to(at::kDouble);
+  adamw_update_reference(master_64, exp_avg_64, exp_avg_sq_64, gradient.to(at::kDouble), 0.5, step);
+  EXPECT_LE(relative_rms(master_gpu.cpu(), master_64), 1e-6);
+  EXPECT_LE(relative_rms(exp_avg_gpu.cpu(), exp_avg_64), 1e-6);
+  EXPECT_LE(relative_rms(exp_avg_sq_gpu.cpu(), exp_avg_sq_64), 1e-6);
+}
+
+TEST_F(Cuda, SquaredNormMatchesReference) {
+  const at::Tensor flat = at::randn({2 * kNormBlock + 5});
+  EXPECT_TRUE(
+      at::allclose(squared_norm_blocks(flat.cuda()).cpu(), squared_norm_blocks_reference(flat), 1e-13, 0.0));
+}
+
+}  // namespace
+}  // namespace vrwkv::kernels
