@@ -22,25 +22,28 @@ struct BlockSchedule::BlockRecord {
 
 BlockSchedule::BlockSchedule(const model::VisualRwkv& model, const sharding::FlatParameters& parameters,
                              Options options)
-    : model_(model), parameters_(parameters), options_(std::move(options)) {
-  const std::int64_t layers = model.layers();
-  options_.recompute.resize(static_cast<std::size_t>(layers), false);
+    : model_(model),
+      parameters_(parameters),
+      options_(std::move(options)),
+      layers_(model.config().language_model.n_layer) {
+  options_.recompute.resize(static_cast<std::size_t>(layers_), false);
   inputs_ = part_of("proj.", "rwkv.emb.");
   final_norm_ = part_of("rwkv.ln_out.");
   head_ = part_of("rwkv.head.");
-  for (std::int64_t layer = 0; layer < layers; ++layer)
+  for (std::int64_t layer = 0; layer < layers_; ++layer)
     blocks_.push_back(part_of("rwkv.blocks." + std::to_string(layer) + "."));
   if (inputs_.parameters.empty())
-    while (lowest_backward_ < layers && blocks_[static_cast<std::size_t>(lowest_backward_)].parameters.empty())
+    while (lowest_backward_ < layers_ && blocks_[static_cast<std::size_t>(lowest_backward_)].parameters.empty())
       ++lowest_backward_;
 }
 
 BlockSchedule::Part BlockSchedule::part_of(const std::string& prefix, const std::string& or_prefix) const {
   Part part;
-  for (const auto& entry : parameters_.entries()) {
-    if (!entry.name.starts_with(prefix) && (or_prefix.empty() || !entry.name.starts_with(or_prefix))) continue;
-    part.parameters.push_back(parameters_.tensor(entry));
-    part.entries.push_back(&entry);
+  for (std::size_t i = 0; i < parameters_.tensors().size(); ++i) {
+    const auto& [name, tensor] = parameters_.tensors()[i];
+    if (!name.starts_with(prefix) && (or_prefix.empty() || !name.starts_with(or_prefix))) continue;
+    part.parameters.push_back(tensor);
+    part.entries.push_back(i);
   }
   return part;
 }
@@ -49,7 +52,7 @@ void BlockSchedule::store(const Part& part, const std::vector<at::Tensor>& gradi
                           const at::Tensor& flat) const {
   for (std::size_t i = 0; i < part.entries.size(); ++i) {
     const at::Tensor& gradient = gradients[first + i];
-    if (gradient.defined()) sharding::view_of(flat, *part.entries[i]).copy_(gradient);
+    if (gradient.defined()) parameters_.view(flat, part.entries[i]).copy_(gradient);
   }
 }
 
@@ -69,7 +72,7 @@ BlockSchedule::BlockRecord BlockSchedule::forward_block(std::int64_t layer, cons
 at::Tensor BlockSchedule::backward_blocks(std::vector<BlockRecord>& records, at::Tensor d_x,
                                           const data::MicroBatch& batch, const at::Tensor& gradient) const {
   at::Tensor d_v_first;    // summed over the blocks above, last to first
-  for (std::int64_t layer = model_.layers() - 1; layer >= lowest_backward_; --layer) {
+  for (std::int64_t layer = layers_ - 1; layer >= lowest_backward_; --layer) {
     BlockRecord& record = records[static_cast<std::size_t>(layer)];
     const Part& part = blocks_[static_cast<std::size_t>(layer)];
     if (options_.recompute[static_cast<std::size_t>(layer)])
@@ -119,7 +122,7 @@ MicroBatchLoss BlockSchedule::run(const data::MicroBatch& batch, const BatchScal
   std::vector<BlockRecord> records;
   at::Tensor x = embedded.detach();
   at::Tensor v_first;
-  for (std::int64_t layer = 0; layer < model_.layers(); ++layer) {
+  for (std::int64_t layer = 0; layer < layers_; ++layer) {
     const bool recomputed = options_.recompute[static_cast<std::size_t>(layer)];
     const bool keeps_graph = learns && layer >= lowest_backward_ && !recomputed;
     BlockRecord record = forward_block(layer, x, v_first, batch, keeps_graph);
@@ -153,7 +156,7 @@ MicroBatchLoss BlockSchedule::run(const data::MicroBatch& batch, const BatchScal
   inputs.insert(inputs.end(), final_norm_.parameters.begin(), final_norm_.parameters.end());
   const auto top = grad({normed}, inputs, {d_normed});
   store(final_norm_, top, 1, gradient);
-  if (lowest_backward_ == model_.layers()) return result;
+  if (lowest_backward_ == layers_) return result;
 
   const at::Tensor d_x = backward_blocks(records, top[0], batch, gradient);
   if (embedded.requires_grad())

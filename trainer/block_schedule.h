@@ -49,7 +49,7 @@ class BlockSchedule {
   /// A part of the model whose backward is one call: its trainable parameters and where their gradients go.
   struct Part {
     std::vector<at::Tensor> parameters;
-    std::vector<const sharding::FlatParameters::Entry*> entries;
+    std::vector<std::size_t> entries;    ///< indices in FlatParameters::entries()
   };
   struct BlockRecord;
 
@@ -66,6 +66,7 @@ class BlockSchedule {
   const model::VisualRwkv& model_;
   const sharding::FlatParameters& parameters_;
   Options options_;
+  std::int64_t layers_;
   Part inputs_;            ///< what makes the first block's input: projector and embedding
   Part final_norm_;
   Part head_;

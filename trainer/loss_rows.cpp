@@ -28,7 +28,7 @@ std::int64_t penalty_positions(const data::MicroBatch& batch, L2Wrap l2wrap) {
     case L2Wrap::kAll:
       return batch.token_ids.numel();
     case L2Wrap::kSupervised:
-      return std::accumulate(batch.targets.begin(), batch.targets.end(), std::int64_t{0});
+      return batch.supervised_tokens();
   }
   return 0;
 }

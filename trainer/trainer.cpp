@@ -10,7 +10,9 @@
 #include "common/mpi/all_or_none.h"
 #include "sharding/grad_norm.h"
 #include "sharding/leaf_sums.h"
+#include "sharding/reduction_tree.h"
 #include "trainer/checkpoint/checkpoint.h"
+#include "trainer/load_model.h"
 #include "trainer/stop_signal.h"
 #include "trainer/vocabulary.h"
 
@@ -35,7 +37,22 @@ sharding::LeafRange leaves_of(const mpi::Communicator& world, std::int64_t micro
     throw ConfigError("{} ranks but a step has {} micro-batches (some ranks would have nothing to do). Start at most {} "
                       "ranks, or lower [train] micro_batch_size.",
                       world.size(), micro_batches, micro_batches);
-  return sharding::leaf_range(micro_batches, world.size(), world.rank());
+  return sharding::leaf_range(micro_batches, world.rank(), world.size());
+}
+
+std::unique_ptr<data::Loader> open_loader(const TrainerConfig& config, std::vector<std::int64_t> image_sizes) {
+  data::DataConfig data = config.data;
+  data.vocabulary = find_vocabulary(data.vocabulary);
+  return std::make_unique<data::Loader>(
+      data, data::LoaderOptions{std::move(image_sizes), config.model.vision.tokens_per_image,
+                                config.model.language_model.vocabulary_size, config.train.seed,
+                                static_cast<int>(config.run.loader_threads)});
+}
+
+/// The trainable parameters of a model, told to record gradients.
+std::vector<NamedTensor> make_trainable(std::vector<NamedTensor> parameters) {
+  for (auto& parameter : parameters) parameter.tensor.requires_grad_(true);
+  return parameters;
 }
 
 }  // namespace
@@ -49,10 +66,10 @@ Trainer::Trainer(const TrainerConfig& config, const TrainOptions& options, const
         leaves_of(world, config.train.micro_batches());
         return directory_.checkpoint_to_resume(config, options.resume);
       })),
-      loader_(mpi::all_or_none(world, "data", [&] { return data::Loader(loader_options(config)); })),
       model_(config.model, config.train.seed),
+      loader_(mpi::all_or_none(world, "data", [&] { return open_loader(config, model_.image_sizes()); })),
       frozen_(select(model_.parameters(), config.train.trainable, /*trainable=*/false)),
-      parameters_(select(model_.parameters(), config.train.trainable, /*trainable=*/true)),
+      parameters_(make_trainable(select(model_.parameters(), config.train.trainable, /*trainable=*/true))),
       layout_(parameters_.numel(), world.size()),
       collectives_(world),
       reducer_(layout_, collectives_, config.train.micro_batches(), config.bucket_elements),
@@ -71,15 +88,14 @@ void Trainer::prepare_run_directory() {
 
 void Trainer::load_start() {
   if (resumed_from_) {
-    const auto state = checkpoint::load_training(*resumed_from_, parameters_, layout_, optimizer_, frozen_, world_);
+    const auto state = checkpoint::load_training(*resumed_from_, parameters_, optimizer_, frozen_, world_);
     completed_steps_ = state.step;
     bad_samples_ = state.bad_samples;
     log::information("resuming after step {} from {}", state.step, resumed_from_->string());
   } else if (!config_.initial_model.empty()) {
     mpi::all_or_none(world_, "initial model", [&] {
-      checkpoint::copy_parameters(checkpoint::resolve(config_.initial_model), model_.parameters());
+      load_model_parameters(model_, config_.initial_model);
     });
-    optimizer_.reset_masters();
     log::information("starting from the parameters of {}", config_.initial_model.string());
   }
   mpi::all_or_none(world_, "metrics", [&] {
@@ -136,10 +152,10 @@ StepMetrics Trainer::step(std::int64_t number) {
   const auto start = Clock::now();
   const double waited_before = mpi::seconds_waited();
   const sharding::LeafRange leaves = reducer_.leaves();
-  const std::vector<data::MicroBatch> batches = loader_.load(number, leaves.begin, leaves.end);
+  const std::vector<data::MicroBatch> batches = loader_->load(
+      {number, config_.train.global_batch_size, config_.train.micro_batch_size, leaves.begin, leaves.size()});
   times_ = {};
   times_.data_wait = seconds_since(start);
-  if (number < config_.train.steps) loader_.prefetch(number + 1, leaves.begin, leaves.end);
 
   judge(batches);
   const StepCounts counts = count(batches);
@@ -151,15 +167,15 @@ StepMetrics Trainer::step(std::int64_t number) {
                                     config_.data.file.string(), bad_samples_, config_.data.max_bad_samples));
 
   const BatchScale scale{config_.train.global_batch_size, counts.penalty_positions};
-  sharding::LeafSums losses(leaves);
+  std::vector<double> losses;
   for (const auto& batch : batches) {
-    losses.add(schedule_.run(batch, scale, reducer_.leaf()).loss);
+    losses.push_back(schedule_.run(batch, scale, reducer_.leaf()).loss);
     reducer_.finish_leaf();
   }
 
   StepMetrics metrics;
   metrics.step = number;
-  metrics.loss = losses.total(collectives_);
+  metrics.loss = sharding::sum_over_leaves(losses, config_.train.micro_batches(), collectives_);
   metrics.samples = counts.samples;
   metrics.tokens = counts.tokens;
   metrics.supervised_tokens = counts.supervised_tokens;
@@ -175,9 +191,9 @@ void Trainer::judge(const std::vector<data::MicroBatch>& batches) {
     for (const auto& bad : batch.bad) {
       if (config_.data.on_bad_sample == data::BadSamplePolicy::kStop) {
         if (!failure)
-          failure = DataError("{} Or set [data] on_bad_sample = \"skip\".", bad.why);
+          failure = DataError("{} Or set [data] on_bad_sample = \"skip\".", bad.reason);
       } else {
-        log::warning("skipped: {}", bad.why);
+        log::warning("skipped: {}", bad.reason);
       }
     }
   }
@@ -188,10 +204,10 @@ Trainer::StepCounts Trainer::count(const std::vector<data::MicroBatch>& batches)
   StepCounts counts;
   for (const auto& batch : batches) {
     counts.samples += static_cast<std::int64_t>(batch.targets.size());
-    counts.tokens += batch.token_ids.numel();
+    counts.tokens += batch.tokens();
     counts.bad_samples += static_cast<std::int64_t>(batch.bad.size());
     counts.penalty_positions += penalty_positions(batch, config_.train.l2wrap);
-    for (const std::int64_t targets : batch.targets) counts.supervised_tokens += targets;
+    counts.supervised_tokens += batch.supervised_tokens();
   }
   std::vector<std::int64_t> sums = {counts.samples, counts.tokens, counts.supervised_tokens, counts.penalty_positions,
                                     counts.bad_samples};
@@ -233,8 +249,8 @@ void Trainer::save(std::int64_t number) {
   const auto start = Clock::now();
   const checkpoint::TrainingState state{number, number * config_.train.global_batch_size, number, bad_samples_,
                                         config_.resolved_toml};
-  checkpoint::save(directory_.checkpoints(), state, parameters_, layout_, optimizer_, frozen_, world_,
-                   config_.checkpoint.keep_last);
+  checkpoint::save(directory_.checkpoints(), state, parameters_, optimizer_, frozen_, world_,
+                   static_cast<int>(config_.checkpoint.keep_last));
   checkpoint_stall_ = seconds_since(start);
 }
 

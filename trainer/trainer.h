@@ -75,8 +75,8 @@ class Trainer {
   const mpi::Communicator& world_;
   RunDirectory directory_;
   std::optional<std::filesystem::path> resumed_from_;
-  data::Loader loader_;
   model::VisualRwkv model_;
+  std::unique_ptr<data::Loader> loader_;
   std::vector<NamedTensor> frozen_;
   sharding::FlatParameters parameters_;
   sharding::ShardLayout layout_;

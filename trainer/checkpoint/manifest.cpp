@@ -62,6 +62,7 @@ Manifest manifest_from(const Json& json) {
   manifest.state = {.step = json.at("step"),
                     .data_position = json.at("data_position"),
                     .metrics_rows = json.at("metrics_rows"),
+                    .bad_samples = json.at("bad_samples"),
                     .config_toml = json.at("config")};
   manifest.world_size = json.at("world_size");
   manifest.frozen_crc32c = from_hexadecimal(json.at("frozen_crc32c"));
@@ -103,6 +104,7 @@ std::string to_json(const Manifest& manifest) {
             {"step", manifest.state.step},
             {"data_position", manifest.state.data_position},
             {"metrics_rows", manifest.state.metrics_rows},
+            {"bad_samples", manifest.state.bad_samples},
             {"world_size", manifest.world_size},
             {"frozen_crc32c", hexadecimal(manifest.frozen_crc32c)},
             {"files", Json::array()},

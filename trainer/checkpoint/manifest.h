@@ -16,6 +16,7 @@ struct TrainingState {
   std::int64_t step = 0;
   std::int64_t data_position = 0;  ///< samples taken from the order so far
   std::int64_t metrics_rows = 0;   ///< rows of metrics.jsonl that belong to this state
+  std::int64_t bad_samples = 0;    ///< skipped since the run began, over all ranks
   std::string config_toml;         ///< the resolved configuration
 };
 

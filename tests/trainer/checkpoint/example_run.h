@@ -47,7 +47,7 @@ class ExampleRun {
 
   checkpoint::TrainingState state(std::int64_t step) const {
     return {
-        .step = step, .data_position = step * 8, .metrics_rows = step, .config_toml = "[train]\nseed = 1\n"};
+        .step = step, .data_position = step * 8, .metrics_rows = step, .bad_samples = 0, .config_toml = "[train]\nseed = 1\n"};
   }
 
  private:

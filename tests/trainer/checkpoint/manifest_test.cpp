@@ -14,7 +14,7 @@ namespace {
 Manifest example() {
   Manifest manifest;
   manifest.program_version = "0.1.0";
-  manifest.state = {.step = 1200, .data_position = 9600, .metrics_rows = 1200, .config_toml = "a = \"ü\"\n"};
+  manifest.state = {.step = 1200, .data_position = 9600, .metrics_rows = 1200, .bad_samples = 3, .config_toml = "a = \"ü\"\n"};
   manifest.world_size = 2;
   manifest.frozen_crc32c = 0x00c0ffee;
   manifest.tensors = {{"w", {2, 3}, 6, true, 0}, {"b", {1, 1, 3}, 3, true, 16}, {"emb", {4, 2}, 8, false, 0}};
@@ -33,6 +33,7 @@ TEST(Manifest, ReadsBackWhatItWrote) {
   EXPECT_EQ(read.state.step, 1200);
   EXPECT_EQ(read.state.data_position, 9600);
   EXPECT_EQ(read.state.metrics_rows, 1200);
+  EXPECT_EQ(read.state.bad_samples, 3);
   EXPECT_EQ(read.state.config_toml, "a = \"ü\"\n");
   EXPECT_EQ(read.world_size, 2);
   EXPECT_EQ(read.frozen_crc32c, 0x00c0ffeeU);
