@@ -66,5 +66,11 @@ void set_quiet(bool quiet) {
 void write_information(const std::string& message) { write(spdlog::level::info, message); }
 void write_warning(const std::string& message) { write(spdlog::level::warn, message); }
 void write_error(const std::string& message) { write(spdlog::level::err, message); }
+void write_error_to_file(const std::string& message) {
+  const auto shown = state().terminal->level();
+  state().terminal->set_level(spdlog::level::off);
+  write(spdlog::level::err, message);
+  state().terminal->set_level(shown);
+}
 
 }  // namespace vrwkv::log

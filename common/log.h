@@ -24,6 +24,8 @@ void set_quiet(bool quiet);
 void write_information(const std::string& message);
 void write_warning(const std::string& message);
 void write_error(const std::string& message);
+/// An error that somebody else shows: only the log file gets it.
+void write_error_to_file(const std::string& message);
 
 template <class... Args>
 void information(fmt::format_string<Args...> format, Args&&... args) {

@@ -166,10 +166,9 @@ std::string TomlDocument::resolved_toml() const {
   return text;
 }
 
-std::string TomlDocument::resolved_json() const {
-  const toml::table table = toml::parse(resolved_toml());
+std::string TomlDocument::as_json() const {
   std::ostringstream stream;
-  stream << toml::json_formatter(table);
+  stream << toml::json_formatter(content_->root);
   return stream.str();
 }
 

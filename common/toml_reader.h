@@ -42,8 +42,8 @@ class TomlDocument {
   const std::vector<ResolvedKey>& resolved() const;
   /// What was read as a TOML file that reads back to the same values.
   std::string resolved_toml() const;
-  /// The same as one JSON object of tables.
-  std::string resolved_json() const;
+  /// The whole document, read or not, as one JSON object of tables.
+  std::string as_json() const;
 
  private:
   friend class TomlReader;

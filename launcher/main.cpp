@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/core.h>
+
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "common/error.h"
+#include "common/log.h"
+#include "common/version.h"
+#include "launcher/commands.h"
+
+namespace {
+
+using vrwkv::ExitCode;
+
+int to_int(ExitCode code) { return static_cast<int>(code); }
+
+int parse_and_run(int argc, char** argv) {
+  CLI::App app("Trains VisualRWKV, an RWKV-7 language model that sees, on one machine or a cluster.", "vrwkv-dist");
+  app.set_version_flag("--version", vrwkv::kVersion);
+  app.require_subcommand(1);
+  app.footer(
+      "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 data refused, 4 checkpoint damaged,\n"
+      "75 stopped on request with a checkpoint written.");
+  vrwkv::launcher::Run run;
+  vrwkv::launcher::add_train(app, run);
+  vrwkv::launcher::add_check(app, run);
+  vrwkv::launcher::add_eval(app, run);
+  vrwkv::launcher::add_generate(app, run);
+  vrwkv::launcher::add_checkpoint(app, run);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? to_int(ExitCode::kDone) : to_int(ExitCode::kUsage);
+  }
+  return run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  vrwkv::log::start(/*rank=*/0);
+  try {
+    return parse_and_run(argc, argv);
+  } catch (const vrwkv::Error& error) {
+    if (error.shown()) fmt::print(stderr, "vrwkv-dist: {}\n", error.what());
+    return to_int(error.exit_code());
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "vrwkv-dist: out of memory. Use a smaller micro-batch or more ranks.\n");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "vrwkv-dist: {}\n", error.what());
+  }
+  return to_int(ExitCode::kFailed);
+}
