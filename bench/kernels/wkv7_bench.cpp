@@ -107,6 +107,8 @@ BENCHMARK_CAPTURE(backward, eager, eager)->Apply(shapes);
 
 int main(int argc, char** argv) {
   vrwkv::flush_denormals_to_zero();
+  benchmark::AddCustomContext("dtype", "fp32");
+  benchmark::AddCustomContext("device", "cpu");
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::RunSpecifiedBenchmarks();

@@ -5,6 +5,10 @@
 #include "kernels/wkv7/wkv7_backend.h"
 #include "kernels/wkv7/wkv7_cpu_tasks.h"
 
+#if !defined(_OPENMP)
+#error "without OpenMP at::parallel_for runs on one thread"
+#endif
+
 namespace vrwkv::kernels::cpu {
 namespace {
 

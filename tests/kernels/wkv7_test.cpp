@@ -37,6 +37,18 @@ TEST_P(Wkv7, GivesTheSameBitsAgainAndWithoutGradients) {
   EXPECT_TRUE(forward_only.final_state.equal(first[1]));
 }
 
+TEST(Wkv7Threads, GiveTheSameBitsInAnyNumber) {
+  const Wkv7Case c{2, 40, 3, 64, {0, 7}, true};
+  const test::Wkv7Tensors tensors = test::random_wkv7_tensors(c, /*seed=*/9);
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  const auto alone = test::wkv7_results(wkv7, c, tensors);
+  at::set_num_threads(5);
+  const auto together = test::wkv7_results(wkv7, c, tensors);
+  at::set_num_threads(threads);
+  for (std::size_t i = 0; i < alone.size(); ++i) EXPECT_TRUE(together[i].equal(alone[i])) << i;
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, Wkv7,
                          testing::Values(Wkv7Case{1, 1, 1, 64, {0}, false},             //
                                          Wkv7Case{1, 16, 1, 64, {0}, true},             //
