@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "common/error.h"
 #include "launcher/commands.h"
 #include "trainer/trainer_config.h"
 

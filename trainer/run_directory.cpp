@@ -42,8 +42,8 @@ std::optional<std::filesystem::path> RunDirectory::checkpoint_to_resume(const Tr
 }
 
 void RunDirectory::prepare(const TrainerConfig& config) const {
-  create_directories(log());
-  create_directories(checkpoints());
+  vrwkv::create_directories(log());
+  vrwkv::create_directories(checkpoints());
   write_file_atomically(this->config(), config.resolved_toml);
 }
 
