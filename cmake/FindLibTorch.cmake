@@ -15,12 +15,13 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   target_include_directories(LibTorch::LibTorch SYSTEM INTERFACE
     ${LibTorch_INCLUDE_DIR} ${LibTorch_INCLUDE_DIR}/torch/csrc/api/include)
   target_compile_definitions(LibTorch::LibTorch INTERFACE _GLIBCXX_USE_CXX11_ABI=1)
-  # at::parallel_for is a template: compiled without OpenMP, it runs on one thread and says nothing.
-  find_package(OpenMP REQUIRED COMPONENTS CXX)
-  target_link_libraries(LibTorch::LibTorch INTERFACE OpenMP::OpenMP_CXX)
   # The CUDA libraries that LibTorch loads are found by its own RPATH at run time, not by the linker.
   set(torch_lib ${LibTorch_ROOT}/torch/lib)
   target_link_libraries(LibTorch::LibTorch INTERFACE ${LibTorch_CPU_LIBRARY} ${LibTorch_C10_LIBRARY})
+  # at::parallel_for is a template: compiled without OpenMP, it runs on one thread and says nothing. The runtime is
+  # LibTorch's own copy, so that a process has one.
+  target_compile_options(LibTorch::LibTorch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
+  target_link_libraries(LibTorch::LibTorch INTERFACE ${torch_lib}/libgomp.so.1)
   target_link_options(LibTorch::LibTorch INTERFACE
     LINKER:--allow-shlib-undefined LINKER:-rpath,${torch_lib} LINKER:-rpath-link,${LibTorch_ROOT}/nvidia/cu13/lib)
   add_library(LibTorch::Cuda INTERFACE IMPORTED)

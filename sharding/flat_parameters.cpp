@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sharding/flat_parameters.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <set>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sharding/mpi_collectives.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 namespace vrwkv::sharding {
 namespace {

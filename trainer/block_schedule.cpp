@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trainer/block_schedule.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <optional>
 
@@ -60,7 +62,7 @@ BlockSchedule::BlockRecord BlockSchedule::forward_block(std::int64_t layer, cons
                                                         const at::Tensor& v_first, const data::MicroBatch& batch,
                                                         bool with_gradient) const {
   BlockRecord record;
-  const torch::AutoGradMode mode(with_gradient);
+  const at::AutoGradMode mode(with_gradient);
   record.x = x.detach().requires_grad_(with_gradient);
   if (layer > 0) record.v_first = v_first.detach().requires_grad_(with_gradient);
   const auto result = model_.block(layer, record.x, record.v_first, batch.sequence_starts);
@@ -103,7 +105,7 @@ at::Tensor BlockSchedule::backward_blocks(std::vector<BlockRecord>& records, at:
 at::Tensor BlockSchedule::embed(const data::MicroBatch& batch, bool with_gradient) const {
   at::Tensor features;
   if (batch.image_starts.numel() > 0) features = model_.encode_images(batch.pixels);
-  const torch::AutoGradMode mode(with_gradient);
+  const at::AutoGradMode mode(with_gradient);
   const at::Tensor embedded = model_.embed(batch.token_ids);
   if (!features.defined()) return embedded;
   return model::VisualRwkv::place_images(embedded, model_.project_images(features), batch.image_starts);
@@ -115,7 +117,7 @@ MicroBatchLoss BlockSchedule::run(const data::MicroBatch& batch, const BatchScal
   result.sample_losses.assign(batch.targets.size(), 0.0);
   if (batch.token_ids.numel() == 0) return result;
   const bool learns = gradient.defined();
-  const torch::AutoGradMode no_graph(false);
+  const at::AutoGradMode no_graph(false);
   const at::Tensor embedded = embed(batch, learns && !inputs_.parameters.empty());
 
   // Up through the blocks.
@@ -137,7 +139,7 @@ MicroBatchLoss BlockSchedule::run(const data::MicroBatch& batch, const BatchScal
   at::Tensor normed_input = x.detach().requires_grad_(learns);
   at::Tensor normed;
   {
-    const torch::AutoGradMode graph(learns);
+    const at::AutoGradMode graph(learns);
     normed = model_.final_norm(normed_input).squeeze(0);
   }
   const double penalty = scale.penalty_positions > 0 ? 1e-4 / static_cast<double>(scale.penalty_positions) : 0.0;

@@ -2,7 +2,8 @@
 #include "trainer/load_model.h"
 
 #include <fmt/ranges.h>
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <map>
 #include <string>
@@ -17,7 +18,7 @@ void load_model_parameters(model::VisualRwkv& model, const std::filesystem::path
   const std::filesystem::path checkpoint = checkpoint::resolve(path);
   std::map<std::string, at::Tensor> stored = checkpoint::load_parameters(checkpoint);
   std::vector<std::string> problems;
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   for (const auto& [name, tensor] : model.parameters()) {
     const auto found = stored.find(name);
     if (found == stored.end()) {

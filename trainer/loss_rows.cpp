@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trainer/loss_rows.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 
@@ -54,9 +54,9 @@ LossRows select_loss_rows(const data::MicroBatch& batch, L2Wrap l2wrap, std::int
       rows.sequences.push_back(static_cast<std::int64_t>(sequence));
     }
   }
-  rows.positions = torch::tensor(positions, at::kLong);
-  rows.targets = torch::tensor(targets, at::kLong);
-  rows.weights = torch::tensor(weights, at::kFloat);
+  rows.positions = at::tensor(positions, at::kLong);
+  rows.targets = at::tensor(targets, at::kLong);
+  rows.weights = at::tensor(weights, at::kFloat);
   return rows;
 }
 

@@ -2,7 +2,8 @@
 #include "kernels/wkv7/wkv7.h"
 
 #include <c10/core/DeviceGuard.h>
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <optional>
 #include <utility>

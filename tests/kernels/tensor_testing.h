@@ -2,7 +2,7 @@
 // What the kernel tests share: inputs, the measure of error, and fresh memory that shows when it is read.
 #pragma once
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <cstdint>
 #include <vector>

@@ -2,7 +2,7 @@
 #include "sharding/collectives.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include "common/error.h"
 #include "sharding/mpi_collectives.h"

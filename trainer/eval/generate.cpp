@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trainer/eval/generate.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 namespace vrwkv::eval {
 namespace {
 
 /// Runs tokens (1, T, C) through all blocks, carrying the state on; the id of the likeliest next token.
 std::int64_t advance(const model::VisualRwkv& model, at::Tensor x, model::RwkvState& state) {
-  const at::Tensor one_sequence = torch::zeros({1}, at::kLong);
+  const at::Tensor one_sequence = at::zeros({1}, at::kLong);
   at::Tensor v_first;
   for (std::size_t layer = 0; layer < state.size(); ++layer) {
     const auto result = model.block(static_cast<std::int64_t>(layer), x, v_first, one_sequence, &state[layer]);
@@ -29,7 +30,7 @@ std::string strip(const std::string& text) {
 
 std::string generate(const model::VisualRwkv& model, const data::Tokenizer& tokenizer, const data::MicroBatch& prompt,
                      const GenerateOptions& options) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   at::Tensor x = model.embed(prompt.token_ids);
   if (prompt.image_starts.numel() > 0)
     x = model::VisualRwkv::place_images(x, model.project_images(model.encode_images(prompt.pixels)),
@@ -41,7 +42,7 @@ std::string generate(const model::VisualRwkv& model, const data::Tokenizer& toke
     if (token == data::kStopToken || token == 0) break;
     answer.push_back(token);
     if (options.on_token) options.on_token(tokenizer.bytes(token));
-    x = model.embed(torch::tensor({token}, at::kLong));
+    x = model.embed(at::tensor({token}, at::kLong));
   }
   const std::string text = tokenizer.decode(answer);
   return strip(text.substr(0, text.find("\n\n")));

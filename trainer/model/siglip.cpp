@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trainer/model/siglip.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 namespace vrwkv::model {
 

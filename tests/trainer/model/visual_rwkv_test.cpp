@@ -2,7 +2,7 @@
 #include "trainer/model/visual_rwkv.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <cmath>
 
