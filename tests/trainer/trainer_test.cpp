@@ -7,6 +7,7 @@
 
 #include "common/error.h"
 #include "tests/trainer/trainer_run.h"
+#include "trainer/load_model.h"
 
 namespace vrwkv::trainer {
 namespace {
@@ -124,6 +125,16 @@ TEST_F(TrainerTest, AnotherRunsParametersAreAStart) {
   const auto before = checkpoint::load_parameters(checkpoint::resolve(run_folder("first")));
   for (const auto& [name, tensor] : checkpoint::load_parameters(checkpoint::resolve(run_folder("second"))))
     EXPECT_EQ(test::same_bits(before.at(name), tensor), !name.starts_with("proj.")) << name;
+}
+
+TEST_F(TrainerTest, AModelLoadsWithTheConfigurationItWasTrainedBy) {
+  train("run", {}, until(1));
+  const LoadedModel loaded = load_model(run_folder("run"));
+  EXPECT_EQ(loaded.checkpoint, run_folder("run") / "checkpoints/step-00000001");
+  EXPECT_EQ(loaded.config.data.file, folder_.path() / "mix.json");
+  const auto stored = checkpoint::load_parameters(loaded.checkpoint);
+  for (const auto& [name, tensor] : loaded.model.parameters())
+    EXPECT_TRUE(test::same_bits(tensor, stored.at(name))) << name;
 }
 
 TEST_F(TrainerTest, MoreRanksThanMicroBatchesAreRefused) {
