@@ -30,7 +30,7 @@ cmake --preset cpu-release "${configure[@]}" >build/configure.log 2>&1 || { cat 
 cmake --build --preset cpu-release --target vrwkv-dist
 
 heading 'Data: playing cards and handwritten digits'
-cards=$(dpkg -L openclipart-png | grep -m 1 '/games/cards$')
+cards=$(dpkg -L openclipart-png | grep '/games/cards$')
 /usr/bin/python3 tools/make_quickstart_data.py --cards "$cards" \
   --digits .deps/python/sklearn/datasets/data/digits.csv.gz --output "$data"
 
