@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # vrwkv_add_test(FOLDER/NAME [LINK targets...] [RANKS n...] [LABELS labels...] [TIMEOUT seconds] [ARGS args...])
 #   Builds tests/FOLDER/NAME_test.cpp and registers it as FOLDER.NAME, or, with RANKS, as FOLDER.NAME.np<n> under mpirun
-#   for each count, with the label mpi.
+#   for each count, with the label mpi. The target tests_<FOLDER> builds all tests of a folder.
 function(vrwkv_add_test path)
   cmake_parse_arguments(ARG "" "TIMEOUT" "LINK;RANKS;LABELS" ${ARGN})
   string(REPLACE "/" "." name ${path})
@@ -15,6 +15,12 @@ function(vrwkv_add_test path)
   vrwkv_reuse_torch_pch_if_linked(${target} ${ARG_LINK})
   target_compile_definitions(${target} PRIVATE
     VRWKV_TEST_FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures" VRWKV_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  get_filename_component(folder ${path} DIRECTORY)
+  string(REPLACE "/" "_" folder tests_${folder})
+  if(NOT TARGET ${folder})
+    add_custom_target(${folder})
+  endif()
+  add_dependencies(${folder} ${target})
   if(ARG_RANKS)
     target_link_libraries(${target} PRIVATE vrwkv::test_mpi_main)
     foreach(ranks IN LISTS ARG_RANKS)

@@ -28,7 +28,7 @@ endif()
 # One precompiled header for every target that sees LibTorch. It is ATen's and not <torch/torch.h>, whose pending templates
 # cost every file 5 s even precompiled, where ATen's cost 1.4 s; the few files that differentiate include what they need.
 function(vrwkv_precompiled_torch)
-  file(WRITE ${CMAKE_BINARY_DIR}/torch_pch.cpp "")
+  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/torch_pch.cpp CONTENT "")
   add_library(vrwkv_torch_pch OBJECT ${CMAKE_BINARY_DIR}/torch_pch.cpp)
   target_link_libraries(vrwkv_torch_pch PRIVATE vrwkv_options LibTorch::LibTorch)
   target_precompile_headers(vrwkv_torch_pch PRIVATE <ATen/ATen.h>)

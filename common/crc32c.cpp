@@ -33,8 +33,8 @@ std::uint32_t update_by_table(std::uint32_t crc, const unsigned char* data, std:
 
 #if defined(__x86_64__)
 __attribute__((target("sse4.2"))) std::uint32_t update_by_instruction(std::uint32_t crc,
-                                                                        const unsigned char* data,
-                                                                        std::size_t bytes) noexcept {
+                                                                      const unsigned char* data,
+                                                                      std::size_t bytes) noexcept {
   std::uint64_t wide = crc;
   for (; bytes >= 8; bytes -= 8, data += 8) {
     std::uint64_t word = 0;

@@ -7,8 +7,8 @@
 
 namespace vrwkv {
 
-/// CRC-32C (Castagnoli, RFC 3720 appendix B.4) of `bytes` bytes; pass the previous result to go on with a stream.
-/// Uses the processor's instruction where there is one.
+/// CRC-32C (Castagnoli, RFC 3720 appendix B.4) of `bytes` bytes; pass the previous result to go on with a
+/// stream. Uses the processor's instruction where there is one.
 std::uint32_t crc32c(const void* data, std::size_t bytes, std::uint32_t previous = 0) noexcept;
 
 struct FileChecksum {

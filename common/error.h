@@ -26,8 +26,8 @@ class Error : public std::runtime_error {
   Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
   ExitCode exit_code() const noexcept { return code_; }
 
-  /// All ranks know of this error and end with it, so nobody waits for this one; `shown` says whether this rank is
-  /// the one that tells the user.
+  /// All ranks know of this error and end with it, so nobody waits for this one; `shown` says whether this
+  /// rank is the one that tells the user.
   void mark_agreed(bool shown) noexcept {
     agreed_ = true;
     shown_ = shown;

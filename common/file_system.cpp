@@ -38,7 +38,8 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
     const FileDescriptor file(::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     if (!file) throw IoError("{}: cannot be created ({})", partial.string(), std::strerror(errno));
     write_all(file.get(), content, partial);
-    if (::fsync(file.get()) != 0) throw IoError("{}: cannot be synced ({})", partial.string(), std::strerror(errno));
+    if (::fsync(file.get()) != 0)
+      throw IoError("{}: cannot be synced ({})", partial.string(), std::strerror(errno));
   }
   if (std::rename(partial.c_str(), path.c_str()) != 0)
     throw IoError("{}: cannot be replaced ({})", path.string(), std::strerror(errno));

@@ -8,8 +8,8 @@
 
 namespace vrwkv {
 
-/// Makes this thread treat denormal numbers as zero. Decaying gradients turn into denormals and slow a CPU step from
-/// seconds to minutes; every thread that computes calls this first.
+/// Makes this thread treat denormal numbers as zero. Decaying gradients turn into denormals and slow a CPU
+/// step from seconds to minutes; every thread that computes calls this first.
 inline void flush_denormals_to_zero() noexcept {
 #if defined(__SSE__)
   _MM_SET_FLUSH_ZERO_MODE(_MM_FLUSH_ZERO_ON);

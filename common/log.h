@@ -8,8 +8,8 @@
 #include <string>
 #include <utility>
 
-/// The program's log: standard error for people (warnings of every rank, information of rank 0), and once a run
-/// directory is known one file per rank. Each line carries time, rank and step. Thread-safe.
+/// The program's log: standard error for people (warnings of every rank, information of rank 0), and once a
+/// run directory is known one file per rank. Each line carries time, rank and step. Thread-safe.
 namespace vrwkv::log {
 
 /// Called once, before the first message; without it messages of rank 0 go to standard error.

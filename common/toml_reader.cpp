@@ -17,7 +17,7 @@ namespace vrwkv {
 struct TomlDocument::Content {
   toml::table root;
   std::filesystem::path file;
-  std::vector<std::string> set_keys;    // full names that --set gave
+  std::vector<std::string> set_keys;  // full names that --set gave
   std::vector<ResolvedKey> resolved;
 
   bool was_set(const std::string& name) const {
@@ -107,7 +107,8 @@ void insert_at(toml::table& root, const std::string& name, toml::table parsed) {
 void apply_setting(toml::table& root, std::vector<std::string>& set_keys, const std::string& setting) {
   const std::size_t equals = setting.find('=');
   if (equals == std::string::npos || equals == 0)
-    throw ConfigError("--set {}: is not table.key=value (nothing was set). Write it as --set table.key=value.", setting);
+    throw ConfigError(
+        "--set {}: is not table.key=value (nothing was set). Write it as --set table.key=value.", setting);
   insert_at(root, setting.substr(0, equals), parse_value(setting.substr(equals + 1)));
   set_keys.push_back(setting.substr(0, equals));
 }
@@ -156,12 +157,14 @@ std::string TomlDocument::resolved_toml() const {
   std::vector<std::string> tables;
   const auto table_of = [](const ResolvedKey& key) { return key.name.substr(0, key.name.rfind('.')); };
   for (const auto& key : content_->resolved)
-    if (std::find(tables.begin(), tables.end(), table_of(key)) == tables.end()) tables.push_back(table_of(key));
+    if (std::find(tables.begin(), tables.end(), table_of(key)) == tables.end())
+      tables.push_back(table_of(key));
   std::string text;
   for (const auto& table : tables) {
     text += fmt::format("{}[{}]\n", text.empty() ? "" : "\n", table);
     for (const auto& key : content_->resolved)
-      if (table_of(key) == table) text += fmt::format("{} = {}\n", key.name.substr(table.size() + 1), key.value);
+      if (table_of(key) == table)
+        text += fmt::format("{} = {}\n", key.name.substr(table.size() + 1), key.value);
   }
   return text;
 }
@@ -188,7 +191,9 @@ const void* TomlReader::find(std::string_view key) {
   return table_ == nullptr ? nullptr : as_table(table_)->get(key);
 }
 
-bool TomlReader::has(std::string_view key) const { return table_ != nullptr && as_table(table_)->contains(key); }
+bool TomlReader::has(std::string_view key) const {
+  return table_ != nullptr && as_table(table_)->contains(key);
+}
 
 void TomlReader::fail(std::string_view key, const std::string& message) const {
   const toml::node* node = table_ == nullptr ? nullptr : as_table(table_)->get(key);
@@ -340,8 +345,8 @@ void TomlReader::reject_unknown_keys() const {
                                   ? "--set " + full_name(name)
                                   : fmt::format("{}:{}", content_->file.string(), key.source().begin.line);
     const std::string near = nearest(name, known_);
-    throw ConfigError("{}: unknown key '{}' (a misspelt key would train with the default).{}", where, full_name(name),
-                      near.empty() ? "" : fmt::format(" Did you mean '{}'?", near));
+    throw ConfigError("{}: unknown key '{}' (a misspelt key would train with the default).{}", where,
+                      full_name(name), near.empty() ? "" : fmt::format(" Did you mean '{}'?", near));
   }
 }
 

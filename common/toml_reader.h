@@ -13,16 +13,17 @@ namespace vrwkv {
 
 /// One key as the program understood it: what the file said, or the default.
 struct ResolvedKey {
-  std::string name;        ///< "table.key"
-  std::string value;       ///< as TOML
-  bool is_path = false;    ///< where something lies, not what is computed
+  std::string name;      ///< "table.key"
+  std::string value;     ///< as TOML
+  bool is_path = false;  ///< where something lies, not what is computed
   bool operator==(const ResolvedKey&) const = default;
 };
 
 class TomlReader;
 
-/// A configuration file with `--set` applied. Reading it is strict: whoever reads a table reads every key once with its
-/// range and then calls reject_unknown_keys(). What was read is remembered, defaults included, in reading order.
+/// A configuration file with `--set` applied. Reading it is strict: whoever reads a table reads every key
+/// once with its range and then calls reject_unknown_keys(). What was read is remembered, defaults included,
+/// in reading order.
 class TomlDocument {
  public:
   /// @param settings  "table.key=value"; a value that is not TOML counts as a string.
@@ -52,8 +53,9 @@ class TomlDocument {
   std::unique_ptr<Content> content_;
 };
 
-/// A view of one table of a TomlDocument (which must outlive it). Every accessor with a default makes the key optional.
-/// All @throw ConfigError "file:line: what is wrong" on a missing key, another type, or a value out of range.
+/// A view of one table of a TomlDocument (which must outlive it). Every accessor with a default makes the key
+/// optional. All @throw ConfigError "file:line: what is wrong" on a missing key, another type, or a value out
+/// of range.
 class TomlReader {
  public:
   std::string text(std::string_view key, std::optional<std::string> fallback = {});
@@ -76,8 +78,8 @@ class TomlReader {
   /// Whether the file (or --set) has this key; does not count as reading it.
   bool has(std::string_view key) const;
 
-  /// To be called after the last key of the table. @throws ConfigError naming the first key nobody read and the
-  /// nearest one that exists.
+  /// To be called after the last key of the table. @throws ConfigError naming the first key nobody read and
+  /// the nearest one that exists.
   void reject_unknown_keys() const;
   /// Throws ConfigError "file:line: key 'table.key': message".
   [[noreturn]] void fail(std::string_view key, const std::string& message) const;
@@ -91,9 +93,9 @@ class TomlReader {
   [[noreturn]] void fail_type(std::string_view key, std::string_view expected) const;
 
   TomlDocument::Content* content_;
-  const void* table_;                ///< toml::table, or null for an absent one
-  std::string name_;                 ///< "" for the root
-  std::vector<std::string> known_;   ///< keys read so far
+  const void* table_;               ///< toml::table, or null for an absent one
+  std::string name_;                ///< "" for the root
+  std::vector<std::string> known_;  ///< keys read so far
 };
 
 }  // namespace vrwkv

@@ -7,7 +7,8 @@
 
 namespace vrwkv {
 
-/// A tensor under its state_dict name. The tensor is a shared handle: rebinding its data is seen by every holder.
+/// A tensor under its state_dict name. The tensor is a shared handle: rebinding its data is seen by every
+/// holder.
 struct NamedTensor {
   std::string name;
   at::Tensor tensor;

@@ -36,7 +36,8 @@ int list(const std::string& run, bool json) {
   } else {
     for (const auto& one : all)
       fmt::print("step {:>8}  {} ranks  {:>14} bytes  {}\n", one["step"].get<std::int64_t>(),
-                 one["world_size"].get<int>(), one["bytes"].get<std::uint64_t>(), one["path"].get<std::string>());
+                 one["world_size"].get<int>(), one["bytes"].get<std::uint64_t>(),
+                 one["path"].get<std::string>());
   }
   return static_cast<int>(ExitCode::kDone);
 }
@@ -61,8 +62,8 @@ int inspect(const std::string& where, bool json) {
     fmt::print("{}\n", out.dump());
     return static_cast<int>(ExitCode::kDone);
   }
-  fmt::print("{}\nstep {}, written by {} ranks, {} samples taken, {} bytes\n", path.string(), manifest.state.step,
-             manifest.world_size, manifest.state.data_position, manifest.bytes());
+  fmt::print("{}\nstep {}, written by {} ranks, {} samples taken, {} bytes\n", path.string(),
+             manifest.state.step, manifest.world_size, manifest.state.data_position, manifest.bytes());
   for (const auto& tensor : manifest.tensors)
     fmt::print("  {:<9} {:<48} ({})\n", tensor.trainable ? "trainable" : "frozen", tensor.name,
                fmt::join(tensor.shape, ", "));
@@ -77,23 +78,26 @@ int verify(const std::string& where, bool json) {
   if (json) {
     fmt::print("{}\n", headline(path, manifest).dump());
   } else {
-    fmt::print("{}: sound, step {}, {} files, {} bytes\n", path.string(), manifest.state.step, manifest.files.size(),
-               manifest.bytes());
+    fmt::print("{}: sound, step {}, {} files, {} bytes\n", path.string(), manifest.state.step,
+               manifest.files.size(), manifest.bytes());
   }
   return static_cast<int>(ExitCode::kDone);
 }
 
-void add_one(CLI::App& parent, Run& run, const char* name, const char* help, int (*work)(const std::string&, bool)) {
+void add_one(CLI::App& parent, Run& run, const char* name, const char* help,
+             int (*work)(const std::string&, bool)) {
   struct Options {
     std::string path;
     bool json = false;
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = parent.add_subcommand(name, help);
-  command->add_option("PATH", options->path, "Run directory, its checkpoints folder, or one checkpoint")->required();
+  command->add_option("PATH", options->path, "Run directory, its checkpoints folder, or one checkpoint")
+      ->required();
   command->add_flag("--json", options->json, "Print JSON");
   command->footer(fmt::format("Example: vrwkv-dist checkpoint {} runs/quickstart-stage1", name));
-  command->callback([options, work, &run] { run = [options, work] { return work(options->path, options->json); }; });
+  command->callback(
+      [options, work, &run] { run = [options, work] { return work(options->path, options->json); }; });
 }
 
 }  // namespace

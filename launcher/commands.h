@@ -4,8 +4,8 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 
-/// One function a command: adds the subcommand with its options and help; when the user chose it, `run` becomes its work,
-/// which returns the exit code or throws a vrwkv::Error.
+/// One function a command: adds the subcommand with its options and help; when the user chose it, `run`
+/// becomes its work, which returns the exit code or throws a vrwkv::Error.
 namespace vrwkv::launcher {
 
 using Run = std::function<int()>;

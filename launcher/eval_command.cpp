@@ -51,14 +51,15 @@ void print_table(const std::vector<eval::KindScore>& scores, const std::vector<e
   fmt::print("{:<16} {:>9} {:>8} {:>8}{}\n", "kind", "questions", "exact", "chance",
              options.evaluate.blank_images ? "    (blanked images)" : "");
   for (const auto& score : scores)
-    fmt::print("{:<16} {:>9} {:>8.3f} {:>8.3f}\n", score.kind, score.questions, score.accuracy(), score.chance);
-  const std::size_t stride = std::max<std::size_t>(1, answers.size() / static_cast<std::size_t>(
-                                                          std::max<std::int64_t>(1, options.examples)));
+    fmt::print("{:<16} {:>9} {:>8.3f} {:>8.3f}\n", score.kind, score.questions, score.accuracy(),
+               score.chance);
+  const std::size_t stride = std::max<std::size_t>(
+      1, answers.size() / static_cast<std::size_t>(std::max<std::int64_t>(1, options.examples)));
   std::int64_t shown = 0;
   for (std::size_t i = 0; i < answers.size() && shown < options.examples; i += stride, ++shown) {
     const auto& answer = answers[i];
-    fmt::print("  {}  {}: \"{}\" (right: \"{}\")\n", answer.image.empty() ? "(no image)" : answer.image, answer.kind,
-               answer.text, answer.truth);
+    fmt::print("  {}  {}: \"{}\" (right: \"{}\")\n", answer.image.empty() ? "(no image)" : answer.image,
+               answer.kind, answer.text, answer.truth);
   }
 }
 
@@ -68,18 +69,22 @@ int evaluate(const Options& options, const mpi::Communicator& world) {
   });
   set_up_threads(config.run.threads_per_rank);
   const auto loaded = mpi::all_or_none(world, "model", [&] {
-    return trainer::load_model(options.model.empty() ? config.run.directory : std::filesystem::path(options.model));
+    return trainer::load_model(options.model.empty() ? config.run.directory
+                                                     : std::filesystem::path(options.model));
   });
   const auto tokenizer = mpi::all_or_none(world, "vocabulary", [&] {
-    return data::Tokenizer::load(trainer::find_vocabulary(options.vocabulary.empty() ? config.data.vocabulary
-                                                                                     : std::filesystem::path(options.vocabulary)),
-                                 loaded.config.model.language_model.vocabulary_size);
+    return data::Tokenizer::load(
+        trainer::find_vocabulary(options.vocabulary.empty() ? config.data.vocabulary
+                                                            : std::filesystem::path(options.vocabulary)),
+        loaded.config.model.language_model.vocabulary_size);
   });
   const auto questions = mpi::all_or_none(world, "questions", [&] {
-    const std::filesystem::path file = options.samples.empty() ? config.data.eval_file : std::filesystem::path(options.samples);
+    const std::filesystem::path file =
+        options.samples.empty() ? config.data.eval_file : std::filesystem::path(options.samples);
     if (file.empty())
-      throw ConfigError("{}: key 'data.eval_file': is empty and --samples was not given (there is nothing to ask).",
-                        options.config);
+      throw ConfigError(
+          "{}: key 'data.eval_file': is empty and --samples was not given (there is nothing to ask).",
+          options.config);
     return data::SampleFile::open(file);
   });
   const data::SampleReader reader(tokenizer,
@@ -108,7 +113,8 @@ int evaluate(const Options& options, const mpi::Communicator& world) {
 
 void add_eval(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("eval", "Ask held-out questions, distributed over the ranks, and score them.");
+  CLI::App* command =
+      app.add_subcommand("eval", "Ask held-out questions, distributed over the ranks, and score them.");
   command->add_option("CONFIG", options->config, "Configuration file (TOML)")->required();
   command->add_option("--set", options->settings, "Override one key: table.key=value (repeatable)");
   command->add_option("--model", options->model, "Run directory or checkpoint (default: [run] directory)");
@@ -116,19 +122,25 @@ void add_eval(CLI::App& app, Run& run) {
       ->check(CLI::IsMember({"exact"}))
       ->capture_default_str();
   command->add_option("--samples", options->samples, "LLaVA JSON of questions (default: [data] eval_file)");
-  command->add_option("--image-folder", options->image_folder, "Their images (default: [data] eval_image_folder)");
+  command->add_option("--image-folder", options->image_folder,
+                      "Their images (default: [data] eval_image_folder)");
   command->add_option("--vocabulary", options->vocabulary, "World vocabulary (default: beside the program)");
   command->add_option("--output", options->output, "Write one JSON object an answer to this file");
   command->add_option("--max-new-tokens", options->evaluate.max_new_tokens, "Longest answer")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command->add_option("--limit", options->evaluate.limit, "Ask only the first N questions")->check(CLI::PositiveNumber);
+  command->add_option("--limit", options->evaluate.limit, "Ask only the first N questions")
+      ->check(CLI::PositiveNumber);
   command->add_option("--examples", options->examples, "Answers to show")->check(CLI::NonNegativeNumber);
-  command->add_flag("--blank-images", options->evaluate.blank_images, "Replace every image by grey: should score chance");
+  command->add_flag("--blank-images", options->evaluate.blank_images,
+                    "Replace every image by grey: should score chance");
   command->add_flag("--json", options->json, "Print JSON instead of a table");
-  command->footer("Example: mpirun -n 2 vrwkv-dist eval configs/quickstart-stage2.toml --output answers.jsonl");
+  command->footer(
+      "Example: mpirun -n 2 vrwkv-dist eval configs/quickstart-stage2.toml --output answers.jsonl");
   command->callback([options, &run] {
-    run = [options] { return run_on_ranks([options](mpi::Communicator& world) { return evaluate(*options, world); }); };
+    run = [options] {
+      return run_on_ranks([options](mpi::Communicator& world) { return evaluate(*options, world); });
+    };
   });
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -35,8 +36,8 @@ int generate(const Options& options) {
                                                           : std::filesystem::path(options.vocabulary)),
       loaded.config.model.language_model.vocabulary_size);
   data::Sample sample;
-  sample.tokens = data::encode_prompt(options.prompt, static_cast<std::int64_t>(options.images.size()), tokenizer,
-                                      loaded.config.model.vision.tokens_per_image);
+  sample.tokens = data::encode_prompt(options.prompt, static_cast<std::int64_t>(options.images.size()),
+                                      tokenizer, loaded.config.model.vision.tokens_per_image);
   const auto sizes = loaded.model.image_sizes();
   if (!options.images.empty() && sizes.empty())
     throw ConfigError("{}: this model has no vision encoder. Leave --image out.", options.model);
@@ -46,7 +47,11 @@ int generate(const Options& options) {
   }
   eval::GenerateOptions generate_options;
   generate_options.max_new_tokens = options.max_new_tokens;
-  generate_options.on_token = [](std::string_view bytes) {
+  bool started = false;
+  generate_options.on_token = [&started](std::string_view bytes) {
+    // Answers begin with the space that follows "Assistant:".
+    if (!started) bytes.remove_prefix(std::min(bytes.find_first_not_of(' '), bytes.size()));
+    started = started || !bytes.empty();
     std::fwrite(bytes.data(), 1, bytes.size(), stdout);
     std::fflush(stdout);
   };
@@ -67,9 +72,12 @@ void add_generate(CLI::App& app, Run& run) {
   command->add_option("--max-new-tokens", options->max_new_tokens, "Longest answer")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command->add_option("--threads", options->threads, "Threads")->check(CLI::PositiveNumber)->capture_default_str();
-  command->footer("Example: vrwkv-dist generate --model runs/quickstart-stage1 --image card.jpg --prompt \"Describe the "
-                  "image concisely.\"");
+  command->add_option("--threads", options->threads, "Threads")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->footer(
+      "Example: vrwkv-dist generate --model runs/quickstart-stage1 --image card.jpg --prompt \"Describe the "
+      "image concisely.\"");
   command->callback([options, &run] { run = [options] { return generate(*options); }; });
 }
 

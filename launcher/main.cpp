@@ -17,7 +17,8 @@ using vrwkv::ExitCode;
 int to_int(ExitCode code) { return static_cast<int>(code); }
 
 int parse_and_run(int argc, char** argv) {
-  CLI::App app("Trains VisualRWKV, an RWKV-7 language model that sees, on one machine or a cluster.", "vrwkv-dist");
+  CLI::App app("Trains VisualRWKV, an RWKV-7 language model that sees, on one machine or a cluster.",
+               "vrwkv-dist");
   app.set_version_flag("--version", vrwkv::kVersion);
   app.require_subcommand(1);
   app.footer(

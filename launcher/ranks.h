@@ -8,11 +8,13 @@
 
 namespace vrwkv::launcher {
 
-/// Starts MPI and runs `work` on this rank of the job. Errors that all ranks share end the ranks in step; an error of one
-/// rank alone is logged and ends the whole job at once with its code, so that nobody waits for it.
+/// Starts MPI and runs `work` on this rank of the job. Errors that all ranks share end the ranks in step; an
+/// error of one rank alone is logged and ends the whole job at once with its code, so that nobody waits for
+/// it.
 int run_on_ranks(const std::function<int(mpi::Communicator&)>& work);
 
-/// Sets what makes a process compute the same bits every time: the number of threads, and denormals as zero in each.
+/// Sets what makes a process compute the same bits every time: the number of threads, and denormals as zero
+/// in each.
 void set_up_threads(std::int64_t threads);
 
 }  // namespace vrwkv::launcher

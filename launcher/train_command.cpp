@@ -24,8 +24,9 @@ struct Options {
 };
 
 std::string summary_line(const trainer::TrainSummary& summary, const trainer::TrainerConfig& config) {
-  std::string line = fmt::format("{} at step {} of {}", summary.stopped_on_request ? "stopped on request" : "done",
-                                 summary.step, config.train.steps);
+  std::string line =
+      fmt::format("{} at step {} of {}", summary.stopped_on_request ? "stopped on request" : "done",
+                  summary.step, config.train.steps);
   if (summary.last_loss && summary.first_loss)
     line += fmt::format(": loss {:.4f}, it was {:.4f} at step 1", *summary.last_loss, *summary.first_loss);
   if (summary.checkpoint) line += fmt::format(" | checkpoint {}", summary.checkpoint->string());
@@ -35,9 +36,10 @@ std::string summary_line(const trainer::TrainSummary& summary, const trainer::Tr
 int train(const Options& options, mpi::Communicator& world) {
   trainer::install_stop_signals();
   const auto config = mpi::all_or_none(world, "configuration", [&] {
-    return trainer::read_trainer_config(
-        TomlDocument::load(options.config, options.settings),
-        options.run_directory.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.run_directory));
+    return trainer::read_trainer_config(TomlDocument::load(options.config, options.settings),
+                                        options.run_directory.empty()
+                                            ? std::nullopt
+                                            : std::optional<std::filesystem::path>(options.run_directory));
   });
   world.set_limit(std::chrono::seconds(config.run.wait_limit_seconds));
   set_up_threads(config.run.threads_per_rank);
@@ -54,7 +56,8 @@ int train(const Options& options, mpi::Communicator& world) {
 
 void add_train(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("train", "Train a configuration, alone or on the ranks of mpirun or srun.");
+  CLI::App* command =
+      app.add_subcommand("train", "Train a configuration, alone or on the ranks of mpirun or srun.");
   command->add_option("CONFIG", options->config, "Configuration file (TOML)")->required();
   command->add_option("--set", options->settings, "Override one key: table.key=value (repeatable)");
   command->add_option("--run-dir", options->run_directory, "Folder of the run, instead of [run] directory");
@@ -64,7 +67,9 @@ void add_train(CLI::App& app, Run& run) {
       ->capture_default_str();
   command->footer("Example: mpirun -n 2 vrwkv-dist train configs/quickstart-stage1.toml");
   command->callback([options, &run] {
-    run = [options] { return run_on_ranks([options](mpi::Communicator& world) { return train(*options, world); }); };
+    run = [options] {
+      return run_on_ranks([options](mpi::Communicator& world) { return train(*options, world); });
+    };
   });
 }
 

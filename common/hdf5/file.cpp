@@ -23,9 +23,9 @@ using Attribute = UniqueHandle<IdTraits<H5Aclose>>;
 using Datatype = UniqueHandle<IdTraits<H5Tclose>>;
 using Object = UniqueHandle<IdTraits<H5Oclose>>;
 
-/// A file that cannot be closed because the disk is full crashes the library when it shuts down later, which it does at
-/// exit or inside MPI_Finalize, and the crash would hide our error. We close every file ourselves, so it never needs to
-/// shut down; that can only be arranged before MPI starts, hence before main().
+/// A file that cannot be closed because the disk is full crashes the library when it shuts down later, which
+/// it does at exit or inside MPI_Finalize, and the crash would hide our error. We close every file ourselves,
+/// so it never needs to shut down; that can only be arranged before MPI starts, hence before main().
 const bool kNeverShutsDown = H5dont_atexit() >= 0 && H5open() >= 0;
 
 /// The library prints its error stack by default; we put the innermost reason into the exception instead.
@@ -130,14 +130,16 @@ File File::open(const std::filesystem::path& path) {
   return {UniqueHandle<FileTraits>(checked(id, path, "cannot be opened as HDF5")), path};
 }
 
-void File::write_raw(const std::string& name, const void* values, std::size_t count, hid_t type, const Dims& dims) {
+void File::write_raw(const std::string& name, const void* values, std::size_t count, hid_t type,
+                     const Dims& dims) {
   const auto expected = std::accumulate(dims.begin(), dims.end(), std::int64_t{1}, std::multiplies<>());
   if (static_cast<std::int64_t>(count) != expected)
     throw ShapeError("{}: {}: {} values for {} elements", path_text(), name, count, expected);
   const Dataspace space = make_space(dims, path_);
   const Properties links = creates_groups();
   const Dataset dataset(checked(
-      H5Dcreate2(handle_.get(), name.c_str(), type, space.get(), links.get(), H5P_DEFAULT, H5P_DEFAULT), path_, name));
+      H5Dcreate2(handle_.get(), name.c_str(), type, space.get(), links.get(), H5P_DEFAULT, H5P_DEFAULT),
+      path_, name));
   if (count == 0) return;
   checked_status(H5Dwrite(dataset.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values), path_, name);
 }
@@ -167,8 +169,9 @@ void File::write_attribute(const std::string& object, const std::string& name, c
 void File::write_attribute(const std::string& object, const std::string& name, std::int64_t value) {
   const Object owner(checked(H5Oopen(handle_.get(), object.c_str(), H5P_DEFAULT), path_, object));
   const Dataspace space = make_space({}, path_);
-  const Attribute attribute(checked(
-      H5Acreate2(owner.get(), name.c_str(), H5T_STD_I64LE, space.get(), H5P_DEFAULT, H5P_DEFAULT), path_, name));
+  const Attribute attribute(
+      checked(H5Acreate2(owner.get(), name.c_str(), H5T_STD_I64LE, space.get(), H5P_DEFAULT, H5P_DEFAULT),
+              path_, name));
   checked_status(H5Awrite(attribute.get(), H5T_NATIVE_INT64, &value), path_, name);
 }
 
@@ -180,16 +183,18 @@ void File::write_virtual(const std::string& name, const Dims& dims, const std::v
     append_boxes(dims, 0, {}, source.target_begin, source.target_begin + source.elements, boxes);
     std::int64_t taken = source.source_begin;
     for (const auto& box : boxes) {
-      const auto elements = std::accumulate(box.count.begin(), box.count.end(), hsize_t{1}, std::multiplies<>());
+      const auto elements =
+          std::accumulate(box.count.begin(), box.count.end(), hsize_t{1}, std::multiplies<>());
       const Dataspace from = make_space({source.source_elements}, path_);
       const auto begin = static_cast<hsize_t>(taken);
-      checked_status(H5Sselect_hyperslab(from.get(), H5S_SELECT_SET, &begin, nullptr, &elements, nullptr), path_, name);
-      checked_status(H5Sselect_hyperslab(target.get(), H5S_SELECT_SET, box.start.data(), nullptr, box.count.data(),
-                                         nullptr),
+      checked_status(H5Sselect_hyperslab(from.get(), H5S_SELECT_SET, &begin, nullptr, &elements, nullptr),
                      path_, name);
-      checked_status(
-          H5Pset_virtual(creation.get(), target.get(), source.file.c_str(), source.dataset.c_str(), from.get()), path_,
-          name);
+      checked_status(H5Sselect_hyperslab(target.get(), H5S_SELECT_SET, box.start.data(), nullptr,
+                                         box.count.data(), nullptr),
+                     path_, name);
+      checked_status(H5Pset_virtual(creation.get(), target.get(), source.file.c_str(), source.dataset.c_str(),
+                                    from.get()),
+                     path_, name);
       taken += static_cast<std::int64_t>(elements);
     }
   }
@@ -201,14 +206,16 @@ void File::write_virtual_whole(const std::string& name, const Dims& dims, const 
                                const std::string& dataset) {
   const Properties creation(H5Pcreate(H5P_DATASET_CREATE));
   const Dataspace space = make_space(dims, path_);
-  checked_status(H5Pset_virtual(creation.get(), space.get(), file.c_str(), dataset.c_str(), space.get()), path_, name);
+  checked_status(H5Pset_virtual(creation.get(), space.get(), file.c_str(), dataset.c_str(), space.get()),
+                 path_, name);
   create_virtual(name, space.get(), creation.get());
 }
 
 void File::create_virtual(const std::string& name, hid_t space, hid_t creation) {
   const Properties links = creates_groups();
   const Dataset dataset(checked(
-      H5Dcreate2(handle_.get(), name.c_str(), H5T_IEEE_F32LE, space, links.get(), creation, H5P_DEFAULT), path_, name));
+      H5Dcreate2(handle_.get(), name.c_str(), H5T_IEEE_F32LE, space, links.get(), creation, H5P_DEFAULT),
+      path_, name));
 }
 
 bool File::has(const std::string& name) const {
@@ -233,8 +240,8 @@ template <class Value>
 std::vector<Value> read_all(const File& file, hid_t handle, const std::filesystem::path& path,
                             const std::string& name, hid_t type) {
   const Dims dims = file.dims(name);
-  std::vector<Value> values(
-      static_cast<std::size_t>(std::accumulate(dims.begin(), dims.end(), std::int64_t{1}, std::multiplies<>())));
+  std::vector<Value> values(static_cast<std::size_t>(
+      std::accumulate(dims.begin(), dims.end(), std::int64_t{1}, std::multiplies<>())));
   const Dataset dataset(checked(H5Dopen2(handle, name.c_str(), H5P_DEFAULT), path, name));
   if (!values.empty())
     checked_status(H5Dread(dataset.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), path, name);
@@ -255,10 +262,12 @@ void File::read_range(const std::string& name, std::int64_t begin, std::span<flo
   const Dataspace space(checked(H5Dget_space(dataset.get()), path_, name));
   const auto start = static_cast<hsize_t>(begin);
   const auto count = static_cast<hsize_t>(values.size());
-  checked_status(H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, &start, nullptr, &count, nullptr), path_, name);
-  const Dataspace memory = make_space({static_cast<std::int64_t>(values.size())}, path_);
-  checked_status(H5Dread(dataset.get(), H5T_NATIVE_FLOAT, memory.get(), space.get(), H5P_DEFAULT, values.data()), path_,
+  checked_status(H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, &start, nullptr, &count, nullptr), path_,
                  name);
+  const Dataspace memory = make_space({static_cast<std::int64_t>(values.size())}, path_);
+  checked_status(
+      H5Dread(dataset.get(), H5T_NATIVE_FLOAT, memory.get(), space.get(), H5P_DEFAULT, values.data()), path_,
+      name);
 }
 
 std::string File::read_text_attribute(const std::string& object, const std::string& name) const {

@@ -25,14 +25,14 @@ using Dims = std::vector<std::int64_t>;
 struct Source {
   std::string file;
   std::string dataset;
-  std::int64_t source_elements = 0;    ///< length of the whole source dataset
-  std::int64_t source_begin = 0;       ///< first element taken
-  std::int64_t target_begin = 0;       ///< where it lands, in row-major order of the virtual tensor
+  std::int64_t source_elements = 0;  ///< length of the whole source dataset
+  std::int64_t source_begin = 0;     ///< first element taken
+  std::int64_t target_begin = 0;     ///< where it lands, in row-major order of the virtual tensor
   std::int64_t elements = 0;
 };
 
-/// One HDF5 file, one process, serial driver. Datasets are contiguous and little-endian; groups named in a dataset's
-/// path are created. Every failure is an IoError "file: dataset: HDF5's innermost reason".
+/// One HDF5 file, one process, serial driver. Datasets are contiguous and little-endian; groups named in a
+/// dataset's path are created. Every failure is an IoError "file: dataset: HDF5's innermost reason".
 class File {
  public:
   /// @throws IoError when it exists: never overwrites.
@@ -45,10 +45,12 @@ class File {
   void write_attribute(const std::string& object, const std::string& name, const std::string& value);
   void write_attribute(const std::string& object, const std::string& name, std::int64_t value);
 
-  /// A tensor of `dims` whose elements lie in other files (HDF5 virtual dataset); `sources` cover it, in any order.
+  /// A tensor of `dims` whose elements lie in other files (HDF5 virtual dataset); `sources` cover it, in any
+  /// order.
   void write_virtual(const std::string& name, const Dims& dims, const std::vector<Source>& sources);
 
-  /// A tensor that is, as a whole, the dataset of the same dims (one or more) in a file of this file's folder.
+  /// A tensor that is, as a whole, the dataset of the same dims (one or more) in a file of this file's
+  /// folder.
   void write_virtual_whole(const std::string& name, const Dims& dims, const std::string& file,
                            const std::string& dataset);
 
@@ -66,7 +68,8 @@ class File {
  private:
   File(UniqueHandle<FileTraits> handle, std::filesystem::path path);
   std::string path_text() const { return path_.string(); }
-  void write_raw(const std::string& name, const void* values, std::size_t count, hid_t type, const Dims& dims);
+  void write_raw(const std::string& name, const void* values, std::size_t count, hid_t type,
+                 const Dims& dims);
   void create_virtual(const std::string& name, hid_t space, hid_t creation);
 
   UniqueHandle<FileTraits> handle_;

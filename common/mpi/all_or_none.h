@@ -13,11 +13,11 @@
 
 namespace vrwkv::mpi {
 
-/// Collective. Every rank brings its failure, or none. When there is one, throws on all ranks: the failed ranks their
-/// own error, the others PeerError naming the lowest failed rank, with its message and exit code. Each message is shown
-/// by one rank only.
+/// Collective. Every rank brings its failure, or none. When there is one, throws on all ranks: the failed
+/// ranks their own error, the others PeerError naming the lowest failed rank, with its message and exit code.
+/// Each message is shown by one rank only.
 inline void agree_on_failure(const Communicator& comm, const char* what, std::optional<Error> failure) {
-  std::string report;    // exit code, ':', message; empty when all is well
+  std::string report;  // exit code, ':', message; empty when all is well
   if (failure) report = fmt::format("{}:{}", static_cast<int>(failure->exit_code()), failure->what());
   const std::vector<std::string> reports = comm.all_gather(report, what);
   if (failure) {
@@ -35,8 +35,8 @@ inline void agree_on_failure(const Communicator& comm, const char* what, std::op
   }
 }
 
-/// Collective. Runs `work`; if it throws on any rank it throws on all, as agree_on_failure() says. `work` itself must
-/// not communicate.
+/// Collective. Runs `work`; if it throws on any rank it throws on all, as agree_on_failure() says. `work`
+/// itself must not communicate.
 template <class Work>
 auto all_or_none(const Communicator& comm, const char* what, Work&& work) {
   using Result = std::invoke_result_t<Work>;

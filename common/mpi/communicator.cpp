@@ -90,9 +90,10 @@ void Communicator::wait(MPI_Request request, const char* what) const {
       std::this_thread::yield();
     }
     if (Clock::now() - start > limit_)
-      throw CommError("rank {}: {}: waited {} s for the other ranks (one of them hangs or died). "
-                      "Look for the rank whose log ends first.",
-                      rank_, what, limit_.count());
+      throw CommError(
+          "rank {}: {}: waited {} s for the other ranks (one of them hangs or died). "
+          "Look for the rank whose log ends first.",
+          rank_, what, limit_.count());
   }
   const std::chrono::duration<double> waited = Clock::now() - start;
   waited_seconds = waited_seconds.load() + waited.count();
@@ -109,7 +110,8 @@ void Communicator::broadcast(std::span<std::byte> data, int root, const char* wh
   for (std::size_t offset = 0; offset < data.size(); offset += kPiece) {
     const std::size_t bytes = std::min(kPiece, data.size() - offset);
     MPI_Request request = MPI_REQUEST_NULL;
-    check(MPI_Ibcast(data.data() + offset, static_cast<int>(bytes), MPI_BYTE, root, get(), &request), "MPI_Ibcast");
+    check(MPI_Ibcast(data.data() + offset, static_cast<int>(bytes), MPI_BYTE, root, get(), &request),
+          "MPI_Ibcast");
     wait(request, what);
   }
 }
@@ -149,8 +151,8 @@ void Communicator::max(std::span<double> values, const char* what) const {
 void Communicator::reduce_in_place(void* values, std::size_t count, MPI_Datatype type, MPI_Op operation,
                                    const char* what) const {
   MPI_Request request = MPI_REQUEST_NULL;
-  check(MPI_Iallreduce(MPI_IN_PLACE, values, to_count(static_cast<std::int64_t>(count)), type, operation, get(),
-                       &request),
+  check(MPI_Iallreduce(MPI_IN_PLACE, values, to_count(static_cast<std::int64_t>(count)), type, operation,
+                       get(), &request),
         "MPI_Iallreduce");
   wait(request, what);
 }
@@ -159,17 +161,20 @@ std::vector<std::string> Communicator::all_gather(const std::string& text, const
   std::vector<std::int64_t> sizes(static_cast<std::size_t>(size_));
   const auto mine = static_cast<std::int64_t>(text.size());
   MPI_Request request = MPI_REQUEST_NULL;
-  check(MPI_Iallgather(&mine, 1, MPI_INT64_T, sizes.data(), 1, MPI_INT64_T, get(), &request), "MPI_Iallgather");
+  check(MPI_Iallgather(&mine, 1, MPI_INT64_T, sizes.data(), 1, MPI_INT64_T, get(), &request),
+        "MPI_Iallgather");
   wait(request, what);
   const Layout layout = make_layout(sizes);
-  std::string all(static_cast<std::size_t>(std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0})), '\0');
+  std::string all(static_cast<std::size_t>(std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0})),
+                  '\0');
   check(MPI_Iallgatherv(text.data(), to_count(mine), MPI_CHAR, all.data(), layout.counts.data(),
                         layout.offsets.data(), MPI_CHAR, get(), &request),
         "MPI_Iallgatherv");
   wait(request, what);
   std::vector<std::string> result;
   for (std::size_t r = 0; r < sizes.size(); ++r)
-    result.push_back(all.substr(static_cast<std::size_t>(layout.offsets[r]), static_cast<std::size_t>(sizes[r])));
+    result.push_back(
+        all.substr(static_cast<std::size_t>(layout.offsets[r]), static_cast<std::size_t>(sizes[r])));
   return result;
 }
 

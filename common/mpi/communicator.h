@@ -23,9 +23,9 @@ struct CommunicatorTraits {
   static void release(MPI_Comm comm) noexcept;
 };
 
-/// A group of ranks whose messages meet no other group's. Every call that waits for a peer waits at most `limit()`
-/// and then throws CommError naming `what`, this rank and the time waited; the communicator is unusable after that.
-/// Not for use by two threads at once.
+/// A group of ranks whose messages meet no other group's. Every call that waits for a peer waits at most
+/// `limit()` and then throws CommError naming `what`, this rank and the time waited; the communicator is
+/// unusable after that. Not for use by two threads at once.
 class Communicator {
  public:
   /// Collective over `parent`.
@@ -55,14 +55,18 @@ class Communicator {
   /// Every rank's values end to end in rank order; ranks may give different counts.
   std::vector<double> all_gather(std::span<const double> values, const char* what) const;
   /// Sends counts and receives counts as MPI_Ialltoallv; offsets follow from the counts.
-  void all_to_all(std::span<const float> send, std::span<const std::int64_t> send_counts, std::span<float> receive,
-                  std::span<const std::int64_t> receive_counts, const char* what) const;
-  /// `data` holds every rank's part end to end (`counts` elements each), this rank's filled; fills the others.
-  void all_gather_in_place(std::span<float> data, std::span<const std::int64_t> counts, const char* what) const;
+  void all_to_all(std::span<const float> send, std::span<const std::int64_t> send_counts,
+                  std::span<float> receive, std::span<const std::int64_t> receive_counts,
+                  const char* what) const;
+  /// `data` holds every rank's part end to end (`counts` elements each), this rank's filled; fills the
+  /// others.
+  void all_gather_in_place(std::span<float> data, std::span<const std::int64_t> counts,
+                           const char* what) const;
 
  private:
   explicit Communicator(MPI_Comm handle);
-  void reduce_in_place(void* values, std::size_t count, MPI_Datatype type, MPI_Op operation, const char* what) const;
+  void reduce_in_place(void* values, std::size_t count, MPI_Datatype type, MPI_Op operation,
+                       const char* what) const;
   /// Waits for one started operation within the limit.
   void wait(MPI_Request request, const char* what) const;
 

@@ -15,7 +15,8 @@ Environment::Environment(int* argc, char*** argv) {
   check(MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
   check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   if (provided < MPI_THREAD_MULTIPLE)
-    throw CommError("MPI_Init_thread: this MPI offers no MPI_THREAD_MULTIPLE (loader threads run beside it).");
+    throw CommError(
+        "MPI_Init_thread: this MPI offers no MPI_THREAD_MULTIPLE (loader threads run beside it).");
 }
 
 Environment::~Environment() { MPI_Finalize(); }

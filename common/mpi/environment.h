@@ -3,8 +3,9 @@
 
 namespace vrwkv::mpi {
 
-/// MPI's lifetime: one in `main`, before anything else uses MPI. Starts with MPI_THREAD_MULTIPLE and makes MPI return
-/// errors instead of ending the process. @throws CommError when the library cannot start or offers fewer threads.
+/// MPI's lifetime: one in `main`, before anything else uses MPI. Starts with MPI_THREAD_MULTIPLE and makes
+/// MPI return errors instead of ending the process. @throws CommError when the library cannot start or offers
+/// fewer threads.
 class Environment {
  public:
   Environment(int* argc, char*** argv);

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "common/hdf5/file.h"
-
 #include <gtest/gtest.h>
 
 #include <numeric>
 
 #include "common/error.h"
+#include "common/hdf5/file.h"
 #include "tests/support/temporary_directory.h"
 
 namespace vrwkv::hdf5 {
@@ -58,7 +57,8 @@ TEST(Hdf5File, VirtualDatasetJoinsAnyCut) {
     second.write("/flat", all.subspan(static_cast<std::size_t>(cut)), {24 - cut});
     second.close();
     File index = File::create(folder.path() / ("i" + std::to_string(cut) + ".h5"));
-    index.write_virtual("/t", {2, 3, 4}, {{a, "/flat", cut, 0, 0, cut}, {b, "/flat", 24 - cut, 0, cut, 24 - cut}});
+    index.write_virtual("/t", {2, 3, 4},
+                        {{a, "/flat", cut, 0, 0, cut}, {b, "/flat", 24 - cut, 0, cut, 24 - cut}});
     index.close();
     const File in = File::open(folder.path() / ("i" + std::to_string(cut) + ".h5"));
     EXPECT_EQ(in.read_floats("/t"), values) << "cut at " << cut;

@@ -63,7 +63,7 @@ TEST(Communicator, AWaitEndsAtItsLimitAndNamesTheExchange) {
     }
   }
   world.barrier("end of test");
-  if (world.rank() != 0) pair.barrier("late");    // completes the abandoned operation, so that MPI can end
+  if (world.rank() != 0) pair.barrier("late");  // completes the abandoned operation, so that MPI can end
 }
 
 TEST(Check, NamesTheCall) {

@@ -23,7 +23,8 @@ std::string message_of(Work&& work) {
 
 TEST(TomlReader, ReadsEveryTypeAndRemembersDefaults) {
   auto document = TomlDocument::parse(
-      "[optimizer]\nlearning_rate = 1e-3\n[data]\nfile = \"mix.json\"\nskip = [1, 2]\nstrict = true\n", "/cfg/run.toml");
+      "[optimizer]\nlearning_rate = 1e-3\n[data]\nfile = \"mix.json\"\nskip = [1, 2]\nstrict = true\n",
+      "/cfg/run.toml");
   auto root = document.root();
   auto optimizer = root.table("optimizer");
   EXPECT_EQ(optimizer.number("learning_rate", 0, 1), 1e-3);
@@ -62,25 +63,35 @@ TEST(TomlReader, UnknownKeyNamesFileLineAndNearestName) {
 TEST(TomlReader, WrongTypeRangeAndMissingKeySayWhereAndWhat) {
   auto document = TomlDocument::parse("[train]\nsteps = \"ten\"\nrate = 2.0\n", "x.toml");
   auto table = document.root().table("train");
-  EXPECT_THAT(message_of([&] { table.integer("steps", 1, 9); }), HasSubstr("x.toml:2: key 'train.steps': is a TOML string"));
-  EXPECT_THAT(message_of([&] { table.number("rate", 0, 1); }), HasSubstr("x.toml:3: key 'train.rate': 2 is out of range"));
+  EXPECT_THAT(message_of([&] { table.integer("steps", 1, 9); }),
+              HasSubstr("x.toml:2: key 'train.steps': is a TOML string"));
+  EXPECT_THAT(message_of([&] { table.number("rate", 0, 1); }),
+              HasSubstr("x.toml:3: key 'train.rate': 2 is out of range"));
   EXPECT_THAT(message_of([&] { table.integer("batch", 1, 9); }), HasSubstr("key 'train.batch': is missing"));
-  EXPECT_THAT(message_of([&] { table.one_of("mode", {"stop", "skip"}, "stip"); }), HasSubstr("'stip' is none of"));
+  EXPECT_THAT(message_of([&] {
+                table.one_of("mode", {"stop", "skip"}, "stip");
+              }),
+              HasSubstr("'stip' is none of"));
 }
 
 TEST(TomlReader, SettingsOverrideTheFileAndAreNamedInErrors) {
-  auto document = TomlDocument::parse("[train]\nsteps = 5\n", "x.toml", {"train.steps=7", "data.file=mix.json", "a.b.c=1"});
+  auto document = TomlDocument::parse("[train]\nsteps = 5\n", "x.toml",
+                                      {"train.steps=7", "data.file=mix.json", "a.b.c=1"});
   auto root = document.root();
   EXPECT_EQ(root.table("train").integer("steps", 1, 9), 7);
   EXPECT_EQ(root.table("data").text("file"), "mix.json");
   EXPECT_EQ(root.table("a").table("b").integer("c", 0, 2), 1);
-  EXPECT_THAT(message_of([&] { root.table("train").integer("steps", 1, 6); }), HasSubstr("--set train.steps: key"));
-  EXPECT_THAT(message_of([&] { TomlDocument::parse("", "x.toml", {"train.steps"}); }), HasSubstr("--set train.steps"));
+  EXPECT_THAT(message_of([&] { root.table("train").integer("steps", 1, 6); }),
+              HasSubstr("--set train.steps: key"));
+  EXPECT_THAT(message_of([&] { TomlDocument::parse("", "x.toml", {"train.steps"}); }),
+              HasSubstr("--set train.steps"));
 }
 
 TEST(TomlReader, InvalidTomlAndMissingFileAreConfigErrors) {
-  EXPECT_THAT(message_of([] { TomlDocument::parse("[a]\nb = \n", "x.toml"); }), HasSubstr("x.toml:2: not valid TOML"));
-  EXPECT_THAT(message_of([] { TomlDocument::load("/nowhere/x.toml"); }), HasSubstr("/nowhere/x.toml: no such configuration file"));
+  EXPECT_THAT(message_of([] { TomlDocument::parse("[a]\nb = \n", "x.toml"); }),
+              HasSubstr("x.toml:2: not valid TOML"));
+  EXPECT_THAT(message_of([] { TomlDocument::load("/nowhere/x.toml"); }),
+              HasSubstr("/nowhere/x.toml: no such configuration file"));
 }
 
 }  // namespace

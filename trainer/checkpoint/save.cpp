@@ -74,7 +74,8 @@ std::optional<Manifest> find_same(const fs::path& checkpoint, const Snapshot& sn
   if (find_damage_together(checkpoint, manifest, comm)) return {};
   const auto& stored = manifest.state;
   if (stored.data_position != snapshot.state.data_position ||
-      stored.metrics_rows != snapshot.state.metrics_rows || stored.bad_samples != snapshot.state.bad_samples ||
+      stored.metrics_rows != snapshot.state.metrics_rows ||
+      stored.bad_samples != snapshot.state.bad_samples ||
       manifest.tensors != tensor_table(snapshot.parameters, snapshot.frozen))
     return {};
   const bool differs = mpi::all_or_none(comm, "comparison with a checkpoint", [&] {

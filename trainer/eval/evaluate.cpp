@@ -94,7 +94,11 @@ std::string to_json(const Answer& answer, const std::string& model_id) {
       {"text", answer.text},
       {"model_id", model_id},
       {"metadata",
-       {{"image", answer.image}, {"kind", answer.kind}, {"answer", answer.truth}, {"correct", answer.correct}}}};
+       {{"image", answer.image},
+        {"kind", answer.kind},
+        {"answer", answer.truth},
+        {"correct", answer.correct},
+        {"chance", answer.chance}}}};
   return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
