@@ -40,8 +40,7 @@ TrainConfig read_train_config(TomlReader table, const model::ModelConfig& model)
     table.fail("trainable",
                "is the projector alone, but a model without vision encoders has none (nothing would learn). "
                "Add a table [vision.dinov2], [vision.siglip] or [vision.sam], or name other parts.");
-  const std::string l2wrap = table.one_of("l2wrap", {"supervised", "all", "off"}, "supervised");
-  config.l2wrap = l2wrap == "all" ? L2Wrap::kAll : l2wrap == "off" ? L2Wrap::kOff : L2Wrap::kSupervised;
+  config.l2wrap = l2wrap_of(table.one_of("l2wrap", {"supervised", "all", "off"}, "supervised"));
   config.gradient_clip = table.number("gradient_clip", 0, 1e12, 1.0);
   config.recompute = read_recompute(table, model.language_model.n_layer);
   config.seed =
@@ -98,6 +97,11 @@ bool changes_numbers(const ResolvedKey& key) {
 }
 
 }  // namespace
+
+L2Wrap l2wrap_of(const std::string& name) {
+  if (name == "off") return L2Wrap::kOff;
+  return name == "all" ? L2Wrap::kAll : L2Wrap::kSupervised;
+}
 
 TrainerConfig read_trainer_config(TomlDocument document,
                                   const std::optional<std::filesystem::path>& run_directory) {
