@@ -12,6 +12,17 @@
 #include "common/file_system.h"
 
 namespace vrwkv::trainer {
+namespace {
+
+/// The loss in a row, or nothing when `line` is not the whole row of `step`.
+std::optional<double> loss_in(const std::string& line, std::int64_t step) {
+  const auto row = nlohmann::json::parse(line, /*callback=*/nullptr, /*allow_exceptions=*/false);
+  if (!row.is_object() || !row.contains("step") || row["step"] != step) return {};
+  if (!row.contains("loss") || !row["loss"].is_number()) return {};
+  return row["loss"].get<double>();
+}
+
+}  // namespace
 
 MetricsFile::MetricsFile(const std::filesystem::path& file, std::int64_t rows) : file_(file), rows_(rows) {
   std::string kept;
@@ -19,10 +30,17 @@ MetricsFile::MetricsFile(const std::filesystem::path& file, std::int64_t rows) :
   std::string line;
   for (std::int64_t row = 0; row < rows; ++row) {
     if (!std::getline(old, line))
-      throw CheckpointError("{}: {} rows but the checkpoint was written after row {} (steps would be missing). "
-                            "Restore the file.",
-                            file.string(), row, rows);
-    if (row == 0) first_loss_ = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false).value("loss", 0.0);
+      throw CheckpointError(
+          "{}: {} rows but the checkpoint was written after row {} (steps would be missing). "
+          "Restore the file.",
+          file.string(), row, rows);
+    const std::optional<double> loss = loss_in(line, row + 1);
+    if (!loss)
+      throw CheckpointError(
+          "{}:{}: is not the whole row of step {} (the checkpoint was written after step {}, so the "
+          "file was damaged since). Restore the file.",
+          file.string(), row + 1, row + 1, rows);
+    if (row == 0) first_loss_ = loss;
     kept += line + "\n";
   }
   old.close();
@@ -32,7 +50,8 @@ MetricsFile::MetricsFile(const std::filesystem::path& file, std::int64_t rows) :
 }
 
 void MetricsFile::append(const StepMetrics& metrics) {
-  // ordered_json keeps the documented order; nlohmann writes the shortest text that reads back to the same double.
+  // ordered_json keeps the documented order; nlohmann writes the shortest text that reads back to the same
+  // double.
   const nlohmann::ordered_json row = {
       {"step", metrics.step},
       {"loss", metrics.loss},
@@ -48,7 +67,8 @@ void MetricsFile::append(const StepMetrics& metrics) {
       {"memory_bytes", metrics.memory_bytes},
   };
   stream_ << row.dump() << '\n' << std::flush;
-  if (!stream_) throw IoError("{}: row {} cannot be written ({})", file_.string(), rows_ + 1, std::strerror(errno));
+  if (!stream_)
+    throw IoError("{}: row {} cannot be written ({})", file_.string(), rows_ + 1, std::strerror(errno));
   ++rows_;
   if (!first_loss_) first_loss_ = metrics.loss;
 }

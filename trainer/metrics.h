@@ -27,8 +27,9 @@ struct StepMetrics {
 /// metrics.jsonl: one JSON object a step. Floats are written so that they read back to the same bits.
 class MetricsFile {
  public:
-  /// Opens for appending after the first `rows` rows, dropping later ones (steps that a checkpoint does not hold are
-  /// computed again). @throws IoError; @throws CheckpointError when the file has fewer rows than that.
+  /// Opens for appending after the first `rows` rows, dropping later ones (steps that a checkpoint does not
+  /// hold are computed again). @throws IoError; @throws CheckpointError when the file has fewer rows than
+  /// that, or one of them is damaged; the file is as it was then.
   MetricsFile(const std::filesystem::path& file, std::int64_t rows);
 
   /// @throws IoError when the row does not reach the file (full disk).

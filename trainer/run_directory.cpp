@@ -8,6 +8,28 @@
 #include "trainer/checkpoint/checkpoint.h"
 
 namespace vrwkv::trainer {
+namespace {
+
+/// @param stored  the configuration of what lies at `path`: of `what`, which `option` chose.
+void require_same_numbers(const TrainerConfig& config, const TrainerConfig& stored,
+                          const std::filesystem::path& path, const char* what, const char* option) {
+  const auto differences = numeric_differences(config, stored);
+  if (!differences.empty())
+    throw ConfigError(
+        "{}: this {} a run with another configuration ({}). Choose another {}, or go back to that "
+        "configuration.",
+        path.string(), what, fmt::join(differences, "; "), option);
+}
+
+std::filesystem::path requested_checkpoint(const TrainerConfig& config, const std::filesystem::path& path) {
+  std::filesystem::path checkpoint = checkpoint::resolve(path);
+  const std::string stored = checkpoint::describe(checkpoint).state.config_toml;
+  require_same_numbers(config, read_trainer_config(TomlDocument::parse(stored, checkpoint / "config.toml")),
+                       checkpoint, "checkpoint was written by", "--resume");
+  return checkpoint;
+}
+
+}  // namespace
 
 ResumeRequest ResumeRequest::parse(const std::string& text) {
   if (text == "auto") return {Mode::kAuto, {}};
@@ -19,21 +41,18 @@ std::optional<std::filesystem::path> RunDirectory::checkpoint_to_resume(const Tr
                                                                         const ResumeRequest& request) const {
   if (std::filesystem::exists(this->config())) {
     const auto stored = read_trainer_config(TomlDocument::load(this->config()));
-    const auto differences = numeric_differences(config, stored);
-    if (!differences.empty())
-      throw ConfigError("{}: this run directory holds a run with another configuration ({}). Choose another --run-dir, "
-                        "or go back to that configuration.",
-                        root_.string(), fmt::join(differences, "; "));
+    require_same_numbers(config, stored, root_, "run directory holds", "--run-dir");
   }
   const auto newest = checkpoint::newest(checkpoints());
   switch (request.mode) {
     case ResumeRequest::Mode::kPath:
-      return checkpoint::resolve(request.path);
+      return requested_checkpoint(config, request.path);
     case ResumeRequest::Mode::kNever:
       if (newest)
-        throw ConfigError("{}: holds a run up to {} (--resume never would overwrite it). Choose another --run-dir, or "
-                          "remove the folder.",
-                          root_.string(), newest->filename().string());
+        throw ConfigError(
+            "{}: holds a run up to {} (--resume never would overwrite it). Choose another --run-dir, or "
+            "remove the folder.",
+            root_.string(), newest->filename().string());
       return std::nullopt;
     case ResumeRequest::Mode::kAuto:
       return newest;

@@ -30,8 +30,8 @@ class RunDirectory {
   std::filesystem::path requeue_marker() const { return root_ / "REQUEUE"; }
 
   /// The checkpoint to go on from, or none to start at step 0. Reads only.
-  /// @throws ConfigError when the folder belongs to a run whose configuration gives other numbers, or holds a run that
-  /// the request would overwrite.
+  /// @throws ConfigError when the folder or the requested checkpoint belongs to a run whose configuration
+  /// gives other numbers, or the folder holds a run that the request would overwrite.
   std::optional<std::filesystem::path> checkpoint_to_resume(const TrainerConfig& config,
                                                             const ResumeRequest& request) const;
   /// Makes the folder and writes config.toml. One rank does it. @throws IoError.

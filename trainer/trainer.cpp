@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "common/error.h"
 #include "common/file_system.h"
@@ -21,38 +22,28 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-std::vector<NamedTensor> select(const std::vector<NamedTensor>& parameters, const TrainableParts& parts,
-                                bool trainable) {
-  std::vector<NamedTensor> selected;
-  std::copy_if(parameters.begin(), parameters.end(), std::back_inserter(selected),
-               [&](const NamedTensor& parameter) { return parts.includes(parameter.name) == trainable; });
-  return selected;
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 /// Splits 0..micro_batches-1 into contiguous ranges; refuses ranks that would have nothing to do.
 sharding::LeafRange leaves_of(const mpi::Communicator& world, std::int64_t micro_batches) {
   if (world.size() > micro_batches)
-    throw ConfigError("{} ranks but a step has {} micro-batches (some ranks would have nothing to do). Start at most {} "
-                      "ranks, or lower [train] micro_batch_size.",
-                      world.size(), micro_batches, micro_batches);
+    throw ConfigError(
+        "{} ranks but a step has {} micro-batches (some ranks would have nothing to do). Start at most {} "
+        "ranks, or lower [train] micro_batch_size.",
+        world.size(), micro_batches, micro_batches);
   return sharding::leaf_range(micro_batches, world.rank(), world.size());
 }
 
-std::unique_ptr<data::Loader> open_loader(const TrainerConfig& config, std::vector<std::int64_t> image_sizes) {
+std::unique_ptr<data::Loader> open_loader(const TrainerConfig& config,
+                                          std::vector<std::int64_t> image_sizes) {
   data::DataConfig data = config.data;
   data.vocabulary = find_vocabulary(data.vocabulary);
   return std::make_unique<data::Loader>(
       data, data::LoaderOptions{std::move(image_sizes), config.model.vision.tokens_per_image,
                                 config.model.language_model.vocabulary_size, config.train.seed,
                                 static_cast<int>(config.run.loader_threads)});
-}
-
-/// The trainable parameters of a model, told to record gradients.
-std::vector<NamedTensor> make_trainable(std::vector<NamedTensor> parameters) {
-  for (auto& parameter : parameters) parameter.tensor.requires_grad_(true);
-  return parameters;
 }
 
 }  // namespace
@@ -62,14 +53,15 @@ Trainer::Trainer(const TrainerConfig& config, const TrainOptions& options, const
       options_(options),
       world_(world),
       directory_(config.run.directory),
-      resumed_from_(mpi::all_or_none(world, "run directory", [&] {
-        leaves_of(world, config.train.micro_batches());
-        return directory_.checkpoint_to_resume(config, options.resume);
-      })),
+      resumed_from_(mpi::all_or_none(world, "run directory",
+                                     [&] {
+                                       leaves_of(world, config.train.micro_batches());
+                                       return directory_.checkpoint_to_resume(config, options.resume);
+                                     })),
       model_(config.model, config.train.seed),
       loader_(mpi::all_or_none(world, "data", [&] { return open_loader(config, model_.image_sizes()); })),
-      frozen_(select(model_.parameters(), config.train.trainable, /*trainable=*/false)),
-      parameters_(make_trainable(select(model_.parameters(), config.train.trainable, /*trainable=*/true))),
+      frozen_(config.train.trainable.frozen(model_.parameters())),
+      parameters_(config.train.trainable.trainable(model_.parameters())),
       layout_(parameters_.numel(), world.size()),
       collectives_(world),
       reducer_(layout_, collectives_, config.train.micro_batches(), config.bucket_elements),
@@ -93,23 +85,25 @@ void Trainer::load_start() {
     bad_samples_ = state.bad_samples;
     log::information("resuming after step {} from {}", state.step, resumed_from_->string());
   } else if (!config_.initial_model.empty()) {
-    mpi::all_or_none(world_, "initial model", [&] {
-      load_model_parameters(model_, config_.initial_model);
-    });
+    mpi::all_or_none(world_, "initial model", [&] { load_model_parameters(model_, config_.initial_model); });
     log::information("starting from the parameters of {}", config_.initial_model.string());
   }
   mpi::all_or_none(world_, "metrics", [&] {
     if (world_.rank() != 0) return;
     // A checkpoint of another run directory brings that run's rows along.
-    if (resumed_from_ && !std::filesystem::exists(directory_.metrics()))
-      std::filesystem::copy_file(resumed_from_->parent_path().parent_path() / "metrics.jsonl", directory_.metrics());
+    if (resumed_from_ && !std::filesystem::exists(directory_.metrics())) {
+      const RunDirectory origin(resumed_from_->parent_path().parent_path());
+      if (std::filesystem::exists(origin.metrics()))
+        std::filesystem::copy_file(origin.metrics(), directory_.metrics());
+    }
     metrics_.emplace(directory_.metrics(), completed_steps_);
     std::filesystem::remove(directory_.requeue_marker());
   });
 }
 
 TrainSummary Trainer::run() {
-  const std::int64_t last_step = std::min(config_.train.steps, options_.max_steps.value_or(config_.train.steps));
+  const std::int64_t last_step =
+      std::min(config_.train.steps, options_.max_steps.value_or(config_.train.steps));
   TrainSummary summary;
   summary.step = completed_steps_;
   summary.checkpoint = resumed_from_;
@@ -121,7 +115,7 @@ TrainSummary Trainer::run() {
   for (std::int64_t number = completed_steps_ + 1; number <= last_step; ++number) {
     log::set_step(number);
     StepMetrics metrics = step(number);
-    const bool stop = agree(metrics, times_);
+    const bool stop = agree(metrics);
     completed_steps_ = number;
     if (metrics_) {
       metrics_->append(metrics);
@@ -161,10 +155,11 @@ StepMetrics Trainer::step(std::int64_t number) {
   const StepCounts counts = count(batches);
   bad_samples_ += counts.bad_samples;
   if (config_.data.max_bad_samples > 0 && bad_samples_ > config_.data.max_bad_samples)
-    mpi::agree_on_failure(world_, "bad samples",
-                          DataError("{}: {} bad samples skipped so far (max_bad_samples = {}). They are named in the "
-                                    "logs; mend them, or raise the limit.",
-                                    config_.data.file.string(), bad_samples_, config_.data.max_bad_samples));
+    mpi::agree_on_failure(
+        world_, "bad samples",
+        DataError("{}: {} bad samples skipped so far (max_bad_samples = {}). They are named in the "
+                  "logs; mend them, or raise the limit.",
+                  config_.data.file.string(), bad_samples_, config_.data.max_bad_samples));
 
   const BatchScale scale{config_.train.global_batch_size, counts.penalty_positions};
   std::vector<double> losses;
@@ -190,8 +185,7 @@ void Trainer::judge(const std::vector<data::MicroBatch>& batches) {
   for (const auto& batch : batches) {
     for (const auto& bad : batch.bad) {
       if (config_.data.on_bad_sample == data::BadSamplePolicy::kStop) {
-        if (!failure)
-          failure = DataError("{} Or set [data] on_bad_sample = \"skip\".", bad.reason);
+        if (!failure) failure = DataError("{} Or set [data] on_bad_sample = \"skip\".", bad.reason);
       } else {
         log::warning("skipped: {}", bad.reason);
       }
@@ -209,8 +203,8 @@ Trainer::StepCounts Trainer::count(const std::vector<data::MicroBatch>& batches)
     counts.penalty_positions += penalty_positions(batch, config_.train.l2wrap);
     counts.supervised_tokens += batch.supervised_tokens();
   }
-  std::vector<std::int64_t> sums = {counts.samples, counts.tokens, counts.supervised_tokens, counts.penalty_positions,
-                                    counts.bad_samples};
+  std::vector<std::int64_t> sums = {counts.samples, counts.tokens, counts.supervised_tokens,
+                                    counts.penalty_positions, counts.bad_samples};
   world_.sum(sums, "counts of the step");
   return {sums[0], sums[1], sums[2], sums[3], sums[4]};
 }
@@ -220,21 +214,26 @@ void Trainer::update(std::int64_t number, StepMetrics& metrics) {
   metrics.grad_norm = sharding::global_grad_norm(gradient, layout_, collectives_);
   metrics.learning_rate = config_.optimizer.schedule.at(number - 1);
   if (!std::isfinite(metrics.loss) || !std::isfinite(metrics.grad_norm))
-    mpi::agree_on_failure(world_, "loss",
-                          NumericError("step {}: the loss is {} and the gradient's norm {} (the update would destroy the "
-                                       "parameters; none was made). Lower the learning rate, or look at this step's "
-                                       "samples; checkpoints of earlier steps are whole.",
-                                       number, metrics.loss, metrics.grad_norm));
+    mpi::agree_on_failure(
+        world_, "loss",
+        NumericError("step {}: the loss is {} and the gradient's norm {} (the update would destroy the "
+                     "parameters; none was made). Lower the learning rate, or look at this step's "
+                     "samples; checkpoints of earlier steps are whole.",
+                     number, metrics.loss, metrics.grad_norm));
   const double clip = config_.train.gradient_clip;
   const double excess = clip > 0 ? (metrics.grad_norm + 1e-6) / clip : 0;
   const OptimizerConfig& options = config_.optimizer;
-  optimizer_.step(gradient, excess > 1 ? 1 / excess : 1,
-                  {metrics.learning_rate, options.beta1, options.beta2, options.epsilon, options.weight_decay, number});
+  optimizer_.step(
+      gradient, excess > 1 ? 1 / excess : 1,
+      {metrics.learning_rate, options.beta1, options.beta2, options.epsilon, options.weight_decay, number});
 }
 
-bool Trainer::agree(StepMetrics& metrics, StepTimes times) const {
-  std::vector<double> worst = {stop_requested() ? 1.0 : 0.0, metrics.step_seconds, times.data_wait,
-                               times.communication_wait, checkpoint_stall_,
+bool Trainer::agree(StepMetrics& metrics) {
+  std::vector<double> worst = {stop_requested() ? 1.0 : 0.0,
+                               metrics.step_seconds,
+                               times_.data_wait,
+                               times_.communication_wait,
+                               std::exchange(checkpoint_stall_, 0.0),
                                static_cast<double>(peak_memory_bytes())};
   world_.max(worst, "end of the step");
   metrics.step_seconds = worst[1];
@@ -247,8 +246,10 @@ bool Trainer::agree(StepMetrics& metrics, StepTimes times) const {
 
 void Trainer::save(std::int64_t number) {
   const auto start = Clock::now();
-  const checkpoint::TrainingState state{number, number * config_.train.global_batch_size, number, bad_samples_,
-                                        config_.resolved_toml};
+  // A checkpoint that outlived a power cut without its rows could not be resumed from.
+  if (metrics_) sync_to_disk(directory_.metrics());
+  const checkpoint::TrainingState state{number, number * config_.train.global_batch_size, number,
+                                        bad_samples_, config_.resolved_toml};
   checkpoint::save(directory_.checkpoints(), state, parameters_, optimizer_, frozen_, world_,
                    static_cast<int>(config_.checkpoint.keep_last));
   checkpoint_stall_ = seconds_since(start);

@@ -26,23 +26,26 @@ namespace vrwkv::trainer {
 
 struct TrainOptions {
   ResumeRequest resume;
-  std::optional<std::int64_t> max_steps;    ///< end at this step; the schedule's length stays the configuration's
+  std::optional<std::int64_t>
+      max_steps;  ///< end at this step; the schedule's length stays the configuration's
 };
 
 struct TrainSummary {
   bool stopped_on_request = false;
-  std::int64_t step = 0;                    ///< completed steps
-  std::optional<double> first_loss;         ///< of step 1
-  std::optional<double> last_loss;          ///< of `step`, when this call computed it
+  std::int64_t step = 0;             ///< completed steps
+  std::optional<double> first_loss;  ///< of step 1
+  std::optional<double> last_loss;   ///< of `step`, when this call computed it
   std::optional<std::filesystem::path> checkpoint;
 };
 
 /// One run on the ranks of `world`: loads, steps, writes metrics and checkpoints, stops on request.
 ///
-/// Every member is called by all ranks together. Errors that one rank finds while setting up or judging data reach all
-/// ranks with the same exit code; an error inside a step is one rank's, and its caller ends the job.
+/// Every member is called by all ranks together. Errors that one rank finds while setting up or judging data
+/// reach all ranks with the same exit code; an error inside a step is one rank's, and its caller ends the
+/// job.
 class Trainer {
  public:
+  /// All arguments must outlive this object.
   Trainer(const TrainerConfig& config, const TrainOptions& options, const mpi::Communicator& world);
   TrainSummary run();
 
@@ -50,7 +53,6 @@ class Trainer {
   struct StepTimes {
     double data_wait = 0;
     double communication_wait = 0;
-    double checkpoint_stall = 0;
   };
   struct StepCounts {
     std::int64_t samples = 0;
@@ -67,7 +69,7 @@ class Trainer {
   StepCounts count(const std::vector<data::MicroBatch>& batches) const;
   void update(std::int64_t number, StepMetrics& metrics);
   /// Adds what every rank measured to the row; true when any rank was asked to stop.
-  bool agree(StepMetrics& metrics, StepTimes times) const;
+  bool agree(StepMetrics& metrics);
   void save(std::int64_t number);
 
   const TrainerConfig& config_;
@@ -84,10 +86,10 @@ class Trainer {
   sharding::GradientReducer reducer_;
   sharding::ShardedAdamw optimizer_;
   BlockSchedule schedule_;
-  std::optional<MetricsFile> metrics_;    ///< rank 0
+  std::optional<MetricsFile> metrics_;  ///< rank 0
   std::int64_t completed_steps_ = 0;
-  std::int64_t bad_samples_ = 0;          ///< skipped so far, over all ranks
-  double checkpoint_stall_ = 0;           ///< since the last row
+  std::int64_t bad_samples_ = 0;  ///< skipped so far, over all ranks
+  double checkpoint_stall_ = 0;   ///< in saves since the last row
   StepTimes times_;
 };
 

@@ -47,7 +47,7 @@ std::vector<std::filesystem::path> list(const std::filesystem::path& folder);
 /// The newest committed checkpoint in `folder`.
 std::optional<std::filesystem::path> newest(const std::filesystem::path& folder);
 /// The checkpoint a user means: a checkpoint itself, or the newest of a run directory or of its checkpoints
-/// folder.
+/// folder. Absolute, without a slash at its end.
 /// @throws ConfigError when there is no such folder or no checkpoint in it.
 /// @throws CheckpointError when it is a checkpoint that was never committed.
 std::filesystem::path resolve(const std::filesystem::path& path);

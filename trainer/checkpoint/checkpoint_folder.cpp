@@ -133,7 +133,10 @@ std::optional<fs::path> newest(const fs::path& folder) {
   return std::move(all.back());
 }
 
-fs::path resolve(const fs::path& path) {
+fs::path resolve(const fs::path& given) {
+  // Its parents are asked for later: "step-00000010/" and "." should have the right ones.
+  const fs::path normal = fs::absolute(given).lexically_normal();
+  const fs::path path = normal.has_filename() ? normal : normal.parent_path();
   if (!fs::is_directory(path))
     throw ConfigError("{}: {} (a run directory, its checkpoints folder or one checkpoint is needed).",
                       path.string(), fs::exists(path) ? "not a folder" : "no such folder");

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the end-to-end tests share: tiny data and configurations, the program as a process, and its results as bits.
+
+A test file ends in support.main() and is called as `NAME_test.py PROGRAM [ARGUMENTS]`, PROGRAM being vrwkv-dist.
+"""
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import typing
+import unittest
+
+import h5py
+import numpy as np
+from PIL import Image
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+MPIRUN = SOURCE / "tools" / "mpirun.sh"
+LIMIT_S = 90               # no call of the program on the tiny configuration comes near it
+PROGRAM: typing.Optional[pathlib.Path] = None      # set by main()
+ARGUMENTS: typing.List[str] = []                   # what follows PROGRAM on the command line
+
+DONE, FAILED, USAGE, DATA_REFUSED, CHECKPOINT_DAMAGED, STOPPED_ON_REQUEST = 0, 1, 2, 3, 4, 75
+
+# Twelve micro-batches a step; every key that the tests do not care about keeps its default.
+TINY = {
+    "model": {"n_layer": 2, "n_embd": 64, "vocabulary_size": 4096},
+    "vision": {"tokens_per_image": 4},
+    "vision.siglip": {"image_size": 16, "patch_size": 8, "width": 32, "depth": 2, "heads": 2, "mlp_hidden": 64},
+    "data": {"file": "data/samples.json", "image_folder": "data/images", "context_length": 128},
+    "train": {"stage": 2, "steps": 6, "global_batch_size": 12, "micro_batch_size": 1, "seed": 7},
+    "optimizer": {"learning_rate": 2e-3, "final_learning_rate": 1e-4, "warmup_steps": 2},
+    "checkpoint": {"every_steps": 2},
+    "run": {"directory": "run"},
+}
+IMAGES = ("photo.jpg", "drawing.png", "grey.png", "icon.gif", "poster.webp")
+
+
+def make_images(folder):
+    """Writes IMAGES, each of another form, into the folder."""
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(20230424)
+    colours = noise.integers(0, 256, (24, 20, 4), dtype=np.uint8)
+    Image.fromarray(colours[:, :, :3]).save(folder / "photo.jpg", quality=85)
+    Image.fromarray(colours).save(folder / "drawing.png")
+    Image.fromarray(colours[:, :, 0]).save(folder / "grey.png")
+    Image.fromarray(colours[:16, :16, :3]).convert("P", palette=Image.ADAPTIVE).save(folder / "icon.gif")
+    Image.fromarray(colours[:, :, :3]).save(folder / "poster.webp", quality=80)
+
+
+def make_records(count=40):
+    """LLaVA records: one image, two images, text only; one question or three."""
+    choose = random.Random(20230424)
+    words = ("red", "blue", "seven", "a small house", "three cats", "nothing at all")
+    records = []
+    for number in range(count):
+        images = [IMAGES[number % len(IMAGES)], IMAGES[(number + 2) % len(IMAGES)]][: (1, 1, 2, 0)[number % 4]]
+        turns = []
+        for turn in range(3 if number % 5 == 0 else 1):
+            marks = "<image>\n" * len(images) if turn == 0 else ""
+            turns.append({"from": "human", "value": f"{marks}What is number {number}, part {turn + 1}?"})
+            turns.append({"from": "gpt", "value": f"It is {choose.choice(words)}."})
+        record = {"id": f"sample-{number}", "conversations": turns}
+        if images:
+            record["image"] = images[0] if len(images) == 1 else images
+        records.append(record)
+    return records
+
+
+def write_records(file, records):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(records, indent=1), encoding="utf-8")
+
+
+def toml_text(tables):
+    """TOML of {"table.name": {key: value}}; JSON's spelling of these values is TOML's too."""
+    return "\n".join(f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+                     for name, keys in tables.items())
+
+
+class Result(typing.NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Job:
+    """A process of the program, or of mpirun with its ranks. It never outlives its test."""
+
+    def __init__(self, command, folder):
+        self.command = [str(word) for word in command]
+        self._out = tempfile.TemporaryFile(dir=folder)
+        self._err = tempfile.TemporaryFile(dir=folder)
+        self.process = subprocess.Popen(self.command, cwd=folder, stdin=subprocess.DEVNULL, stdout=self._out,
+                                        stderr=self._err, start_new_session=True)
+
+    def running(self):
+        return self.process.poll() is None
+
+    def ranks(self):
+        """Process ids of mpirun's ranks that have started, by rank."""
+        found = {}
+        for pid in descendants(self.process.pid):
+            rank = environment_of(pid).get("OMPI_COMM_WORLD_RANK")
+            if rank is not None:
+                found[int(rank)] = pid
+        return found
+
+    def wait(self, limit=LIMIT_S):
+        """The result; an AssertionError with the output so far when the process takes longer than the limit."""
+        try:
+            self.process.wait(limit)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self} still ran after {limit} s") from None
+        return self.result()
+
+    def result(self):
+        return Result(self.process.returncode, self._text(self._out), self._text(self._err))
+
+    def kill(self):
+        """Ends the process and all that it started: mpirun gives every rank a process group of its own."""
+        if not self.running():
+            return
+        groups = {self.process.pid}
+        for pid in descendants(self.process.pid):
+            try:
+                groups.add(os.getpgid(pid))
+            except ProcessLookupError:
+                pass
+        for group in groups:
+            try:
+                os.killpg(group, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait(LIMIT_S)
+
+    def close(self):
+        self.kill()
+        self._out.close()
+        self._err.close()
+
+    def __str__(self):
+        return f"$ {' '.join(self.command)}\n{self._text(self._out)}{self._text(self._err)}"
+
+    @staticmethod
+    def _text(stream):
+        stream.seek(0, os.SEEK_END)
+        return os.pread(stream.fileno(), stream.tell(), 0).decode("utf-8", "replace")
+
+
+def descendants(pid):
+    """All processes below one, itself not included."""
+    children = {}
+    for status in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            after_name = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue       # it has just ended
+        children.setdefault(int(after_name[1]), []).append(int(status.parent.name))
+    found, waiting = [], [pid]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+def environment_of(pid):
+    try:
+        block = pathlib.Path(f"/proc/{pid}/environ").read_text(errors="replace")
+    except OSError:
+        return {}
+    return dict(entry.split("=", 1) for entry in block.split("\0") if "=" in entry)
+
+
+class ProgramTest(unittest.TestCase):
+    """A test with a temporary folder, `self.folder`, that is removed with every process that it started."""
+
+    maxDiff = None
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="vrwkv-end-to-end-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.jobs = []
+        self.addCleanup(lambda: [job.close() for job in self.jobs])
+
+    # The program as a process.
+
+    def start(self, *arguments, ranks=None):
+        """Starts vrwkv-dist in the temporary folder: alone, or on that many ranks of mpirun."""
+        launcher = [] if ranks is None else [MPIRUN, "-n", ranks]
+        job = Job([*launcher, PROGRAM, *arguments], self.folder)
+        self.jobs.append(job)
+        return job
+
+    def call(self, *arguments, ranks=None, expect=DONE, limit=LIMIT_S):
+        """Runs vrwkv-dist to its end and requires its exit code."""
+        job = self.start(*arguments, ranks=ranks)
+        result = job.wait(limit)
+        self.assertEqual(result.code, expect, job)
+        return result
+
+    def wait_until(self, condition, job, limit=LIMIT_S, pause=0.01):
+        """Waits while the job runs; its end, or the limit, before the condition is met fails the test."""
+        end = time.monotonic() + limit
+        while not condition():
+            if not job.running():
+                self.fail(f"ended too early: {job}")
+            if time.monotonic() > end:
+                self.fail(f"waited {limit} s for nothing: {job}")
+            time.sleep(pause)
+
+    # Files for it.
+
+    def make_data(self, records=None):
+        """Writes data/samples.json and data/images/, where the tiny configuration looks for them."""
+        make_images(self.folder / "data" / "images")
+        write_records(self.folder / "data" / "samples.json", make_records() if records is None else records)
+
+    def write_config(self, name="config.toml", **tables):
+        """Writes the tiny configuration with keys replaced: write_config(train={"steps": 8}). Returns its path."""
+        merged = {table: {**keys, **tables.get(table, {})} for table, keys in TINY.items()}
+        merged.update({table: keys for table, keys in tables.items() if table not in TINY})
+        path = self.folder / name
+        path.write_text(toml_text(merged), encoding="utf-8")
+        return path
+
+    # What it left.
+
+    def metrics(self, run="run"):
+        """The rows of metrics.jsonl without what a clock or the memory decides."""
+        rows = [json.loads(line) for line in (self.folder / run / "metrics.jsonl").read_text().splitlines()]
+        return [{key: value for key, value in row.items() if not key.endswith("_seconds") and key != "memory_bytes"}
+                for row in rows]
+
+    def steps_done(self, run="run"):
+        file = self.folder / run / "metrics.jsonl"
+        return file.read_bytes().count(b"\n") if file.exists() else 0
+
+    def checkpoints(self, run="run"):
+        """Committed checkpoints, oldest first."""
+        return sorted(path for path in (self.folder / run / "checkpoints").glob("step-*") if not path.suffix)
+
+    def state(self, run="run"):
+        """Parameters, master weights and moments of the newest checkpoint: {"parameters/NAME": array}."""
+        return read_state(self.checkpoints(run)[-1])
+
+    def assert_same_state(self, left, right):
+        self.assertEqual(left.keys(), right.keys())
+        different = [name for name in left if left[name].shape != right[name].shape or
+                     left[name].tobytes() != right[name].tobytes()]
+        self.assertEqual(different, [], "these differ in bits")
+
+    def assert_same_run(self, run, reference):
+        """Both runs wrote the same rows, each step once, and ended in the same bits."""
+        rows = self.metrics(reference)
+        self.assertEqual([row["step"] for row in rows], list(range(1, len(rows) + 1)))
+        self.assertEqual(self.metrics(run), rows)
+        self.assertEqual(self.checkpoints(run)[-1].name, self.checkpoints(reference)[-1].name)
+        self.assert_same_state(self.state(run), self.state(reference))
+
+
+def read_state(checkpoint):
+    """All virtual datasets of one checkpoint, whole. HDF5 shows zeros for a missing file, so the files come first."""
+    manifest = json.loads((checkpoint / "manifest.json").read_text())
+    for file in manifest["files"]:
+        assert (checkpoint / file["name"]).stat().st_size == file["bytes"], file
+    with h5py.File(checkpoint / "index.h5", "r") as index:
+        return {f"{group}/{name}": dataset[...] for group in index for name, dataset in index[group].items()}
+
+
+def main():
+    """Runs the tests of the calling file."""
+    global PROGRAM, ARGUMENTS
+    PROGRAM = pathlib.Path(sys.argv[1]).resolve(strict=True)
+    ARGUMENTS = sys.argv[2:]
+    unittest.main(module="__main__", argv=sys.argv[:1], verbosity=2)

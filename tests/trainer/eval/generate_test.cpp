@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "trainer/eval/generate.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "tests/data/data_test_support.h"
+#include "tests/trainer/eval/answering_models.h"
+
+namespace vrwkv::eval {
+namespace {
+
+using test::constant_model;
+using test::random_sample;
+using test::token_of;
+
+const data::Tokenizer& tokenizer() {
+  static const auto loaded = data::Tokenizer::load(test::vocabulary_file(), test::kTinyVocabulary);
+  return loaded;
+}
+
+/// Greedy decoding without a state: everything so far runs through the model for each token.
+std::vector<std::int64_t> recomputed(const model::VisualRwkv& model, data::Sample sample, std::int64_t most) {
+  std::vector<std::int64_t> answer;
+  while (static_cast<std::int64_t>(answer.size()) < most) {
+    const data::MicroBatch batch = test::packed({sample});
+    at::Tensor x = model.embed(batch.token_ids);
+    if (batch.image_starts.numel() > 0)
+      x = model::VisualRwkv::place_images(x, model.project_images(model.encode_images(batch.pixels)),
+                                          batch.image_starts);
+    at::Tensor v_first;
+    for (std::int64_t layer = 0; layer < model.config().language_model.n_layer; ++layer) {
+      const auto result = model.block(layer, x, v_first, batch.sequence_starts);
+      x = result.x;
+      v_first = result.v_first;
+    }
+    const at::Tensor logits = at::matmul(model.final_norm(x)[0], model.head().t());
+    const auto token = logits[-1].argmax().item<std::int64_t>();
+    if (token == data::kStopToken || token == 0) break;
+    answer.push_back(token);
+    sample.tokens.token_ids.push_back(token);
+    sample.tokens.labels.push_back(data::kIgnoreIndex);
+  }
+  return answer;
+}
+
+std::string bytes_of(const std::vector<std::int64_t>& tokens) {
+  std::string bytes;
+  for (const std::int64_t token : tokens) bytes += tokenizer().bytes(token);
+  return bytes;
+}
+
+TEST(Generate, SaysWhatRecomputingThePromptForEachTokenSays) {
+  std::size_t tokens = 0;
+  for (const std::uint64_t seed : {1, 2, 3, 4}) {
+    const model::VisualRwkv model = test::tiny_model(seed);
+    for (const std::int64_t images : {0, 1, 2}) {
+      const data::Sample sample = random_sample(images, 6, 0, 10 * seed + static_cast<std::uint64_t>(images));
+      const auto expected = recomputed(model, sample, 20);
+      std::string said;
+      generate(model, tokenizer(), test::packed({sample}),
+               {.max_new_tokens = 20, .on_token = [&](std::string_view bytes) { said += bytes; }});
+      EXPECT_EQ(said, bytes_of(expected)) << "seed " << seed << ", " << images << " images";
+      tokens += expected.size();
+    }
+  }
+  EXPECT_GT(tokens, 100U) << "too little was said to show anything";
+}
+
+std::string answer_of(std::int64_t token, std::int64_t most) {
+  return generate(constant_model(token), tokenizer(), test::packed({random_sample(1, 3, 0, 1)}),
+                  {.max_new_tokens = most, .on_token = nullptr});
+}
+
+TEST(Generate, EndsAfterTheMostTokens) {
+  EXPECT_EQ(answer_of(token_of('a'), 1), "a");
+  EXPECT_EQ(answer_of(token_of('a'), 7), "aaaaaaa");
+  EXPECT_EQ(answer_of(token_of('a'), 0), "");
+}
+
+TEST(Generate, EndsAtTheStopTokenAndAtIdZero) {
+  EXPECT_EQ(answer_of(data::kStopToken, 9), "");
+  EXPECT_EQ(answer_of(0, 9), "");
+}
+
+TEST(Generate, CutsAtABlankLineAndStrips) {
+  EXPECT_EQ(answer_of(token_of('\n'), 9), "");
+  EXPECT_EQ(answer_of(token_of(' '), 9), "");
+}
+
+TEST(Generate, WhatIsNotTextBecomesTheReplacementCharacter) {
+  EXPECT_EQ(answer_of(token_of('\x80'), 3), "\xEF\xBF\xBD");
+}
+
+TEST(Generate, RecordsNoGradients) {
+  const model::VisualRwkv model = test::tiny_model(1);
+  for (const auto& parameter : model.parameters()) at::Tensor(parameter.tensor).requires_grad_(true);
+  EXPECT_NO_THROW(generate(model, tokenizer(), test::packed({random_sample(1, 3, 0, 1)}), {}));
+}
+
+}  // namespace
+}  // namespace vrwkv::eval
