@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 
 #include "common/error.h"
 
@@ -92,8 +93,12 @@ RunConfig read_run_config(TomlReader table) {
 }
 
 bool changes_numbers(const ResolvedKey& key) {
+  // `stage` is the default of `trainable`, which counts itself.
+  static const std::set<std::string> kSameBits = {"data.on_bad_sample", "data.max_bad_samples",
+                                                  "train.recompute", "train.recompute_blocks", "train.stage"};
   const std::string table = key.name.substr(0, key.name.find('.'));
-  return !key.is_path && table != "run" && table != "sharding" && table != "checkpoint";
+  return !key.is_path && table != "run" && table != "sharding" && table != "checkpoint" &&
+         !kSameBits.contains(key.name);
 }
 
 }  // namespace
