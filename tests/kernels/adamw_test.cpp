@@ -2,6 +2,7 @@
 #include "kernels/adamw/adamw.h"
 
 #include <gtest/gtest.h>
+#include <torch/optim/adamw.h>
 
 #include "common/error.h"
 #include "kernels/adamw/adamw_reference.h"

@@ -2,6 +2,7 @@
 #include "kernels/token_shift/token_shift.h"
 
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <functional>
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <array>
 #include <functional>
@@ -44,8 +45,8 @@ inline Wkv7Tensors random_wkv7_tensors(const Wkv7Case& c, std::uint64_t seed) {
   const std::vector<std::int64_t> token_sizes = {c.batch, c.tokens, c.heads, c.head_size};
   const auto sequences = static_cast<std::int64_t>(c.sequence_starts.size());
   const std::vector<std::int64_t> state_sizes = {c.batch, sequences, c.heads, c.head_size, c.head_size};
-  const at::Tensor key = torch::nn::functional::normalize(
-      normal(token_sizes), torch::nn::functional::NormalizeFuncOptions().dim(-1));
+  const at::Tensor direction = normal(token_sizes);
+  const at::Tensor key = direction / direction.norm(2, /*dim=*/-1, /*keepdim=*/true);
   Wkv7Tensors tensors;
   tensors.inputs = {normal(token_sizes),
                     -at::softplus(-normal(token_sizes)) - 0.5,

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The language model against tools/fixtures/make_model_fixtures.py, and against itself: packed, split, token
 // by token.
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "tests/trainer/model/fixture.h"
 #include "trainer/model/token_mix.h"

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trainer/model/visual_rwkv.h"
 
-#include <gtest/gtest.h>
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
 
 #include <cmath>
 
