@@ -10,6 +10,7 @@
 #include <functional>
 #include <vector>
 
+#include "bench/kernels/eager_wkv7.h"
 #include "common/flush_to_zero.h"
 #include "kernels/wkv7/wkv7.h"
 
@@ -22,20 +23,8 @@ at::Tensor fused(const std::vector<at::Tensor>& in) {
   return wkv7(in[0], in[1], in[2], in[3], in[4], in[5], at::zeros({1}, at::kLong)).y;
 }
 
-/// unbind, not indexing: the backward of x[:, t] writes a whole gradient for every token.
 at::Tensor eager(const std::vector<at::Tensor>& in) {
-  const auto r = in[0].unbind(1), k = in[2].unbind(1), v = in[3].unbind(1), a = in[4].unbind(1),
-             b = in[5].unbind(1);
-  const auto decay = in[1].exp().neg().exp().unbind(1);
-  at::Tensor state = at::zeros({in[0].size(0), in[0].size(2), in[0].size(3), in[0].size(3)});
-  std::vector<at::Tensor> y;
-  for (std::size_t t = 0; t < r.size(); ++t) {
-    const at::Tensor state_a = state.matmul(a[t].unsqueeze(-1));
-    state = state * decay[t].unsqueeze(-2) + state_a * b[t].unsqueeze(-2) +
-            v[t].unsqueeze(-1) * k[t].unsqueeze(-2);
-    y.push_back(state.matmul(r[t].unsqueeze(-1)).squeeze(-1));
-  }
-  return at::stack(y, 1);
+  return bench::eager_wkv7(in[0], in[1], in[2], in[3], in[4], in[5]);
 }
 
 std::vector<at::Tensor> random_inputs(const benchmark::State& state) {
