@@ -3,6 +3,7 @@
 
 A test file ends in support.main() and is called as `NAME_test.py PROGRAM [ARGUMENTS]`, PROGRAM being vrwkv-dist.
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -23,8 +24,8 @@ from PIL import Image
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 MPIRUN = SOURCE / "tools" / "mpirun.sh"
 LIMIT_S = 90               # no call of the program on the tiny configuration comes near it
-PROGRAM: typing.Optional[pathlib.Path] = None      # set by main()
-ARGUMENTS: typing.List[str] = []                   # what follows PROGRAM on the command line
+PROGRAM = None             # path of vrwkv-dist, set by main()
+ARGUMENTS = []             # what follows it on the command line
 
 DONE, FAILED, USAGE, DATA_REFUSED, CHECKPOINT_DAMAGED, STOPPED_ON_REQUEST = 0, 1, 2, 3, 4, 75
 
@@ -112,6 +113,17 @@ class Job:
                 found[int(rank)] = pid
         return found
 
+    @contextlib.contextmanager
+    def paused(self):
+        """Holds all ranks still meanwhile, so that what is looked at and done inside happens at one moment."""
+        ranks = list(self.ranks().values())
+        send(signal.SIGSTOP, ranks)
+        wait_until(lambda: all(status_of(pid).get("State", "Z")[0] in "TXZ" for pid in ranks), self, pause=0.001)
+        try:
+            yield
+        finally:
+            send(signal.SIGCONT, ranks)
+
     def wait(self, limit=LIMIT_S):
         """The result; an AssertionError with the output so far when the process takes longer than the limit."""
         try:
@@ -130,15 +142,11 @@ class Job:
             return
         groups = {self.process.pid}
         for pid in descendants(self.process.pid):
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 groups.add(os.getpgid(pid))
-            except ProcessLookupError:
-                pass
         for group in groups:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         self.process.wait(LIMIT_S)
 
     def close(self):
@@ -153,6 +161,15 @@ class Job:
     def _text(stream):
         stream.seek(0, os.SEEK_END)
         return os.pread(stream.fileno(), stream.tell(), 0).decode("utf-8", "replace")
+
+
+def wait_until(condition, what, limit=LIMIT_S, pause=0.01):
+    """Waits for a condition; an AssertionError that shows `what` after the limit."""
+    end = time.monotonic() + limit
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {limit} s for nothing: {what}")
+        time.sleep(pause)
 
 
 def descendants(pid):
@@ -170,6 +187,27 @@ def descendants(pid):
         found += below
         waiting += below
     return found
+
+
+def send(number, pids):
+    """Sends a signal to those of the processes that still are there."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def status_of(pid):
+    """/proc/PID/status by field; empty when the process is gone."""
+    try:
+        lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return {}
+    return {name: value.strip() for name, value in (line.split(":", 1) for line in lines)}
+
+
+def is_alive(pid):
+    """Whether the process still runs or is stopped; one that nobody has waited for yet has ended."""
+    return status_of(pid).get("State", "Z")[0] not in "XZ"
 
 
 def environment_of(pid):
@@ -208,14 +246,14 @@ class ProgramTest(unittest.TestCase):
         return result
 
     def wait_until(self, condition, job, limit=LIMIT_S, pause=0.01):
-        """Waits while the job runs; its end, or the limit, before the condition is met fails the test."""
-        end = time.monotonic() + limit
-        while not condition():
+        """Waits while the job runs; its end before the condition is met fails the test."""
+        def met():
+            if condition():
+                return True
             if not job.running():
                 self.fail(f"ended too early: {job}")
-            if time.monotonic() > end:
-                self.fail(f"waited {limit} s for nothing: {job}")
-            time.sleep(pause)
+            return False
+        wait_until(met, job, limit, pause)
 
     # Files for it.
 
