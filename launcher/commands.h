@@ -13,6 +13,7 @@ using Run = std::function<int()>;
 void add_train(CLI::App& app, Run& run);
 void add_check(CLI::App& app, Run& run);
 void add_eval(CLI::App& app, Run& run);
+void add_forward(CLI::App& app, Run& run);
 void add_generate(CLI::App& app, Run& run);
 void add_checkpoint(CLI::App& app, Run& run);
 

@@ -29,6 +29,7 @@ int parse_and_run(int argc, char** argv) {
   vrwkv::launcher::add_check(app, run);
   vrwkv::launcher::add_eval(app, run);
   vrwkv::launcher::add_generate(app, run);
+  vrwkv::launcher::add_forward(app, run);
   vrwkv::launcher::add_checkpoint(app, run);
   try {
     app.parse(argc, argv);

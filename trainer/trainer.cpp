@@ -26,14 +26,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-std::vector<NamedTensor> select(const std::vector<NamedTensor>& parameters, const TrainableParts& parts,
-                                bool trainable) {
-  std::vector<NamedTensor> selected;
-  std::copy_if(parameters.begin(), parameters.end(), std::back_inserter(selected),
-               [&](const NamedTensor& parameter) { return parts.includes(parameter.name) == trainable; });
-  return selected;
-}
-
 /// Splits 0..micro_batches-1 into contiguous ranges; refuses ranks that would have nothing to do.
 sharding::LeafRange leaves_of(const mpi::Communicator& world, std::int64_t micro_batches) {
   if (world.size() > micro_batches)
@@ -54,12 +46,6 @@ std::unique_ptr<data::Loader> open_loader(const TrainerConfig& config,
                                 static_cast<int>(config.run.loader_threads)});
 }
 
-/// The trainable parameters of a model, told to record gradients.
-std::vector<NamedTensor> make_trainable(std::vector<NamedTensor> parameters) {
-  for (auto& parameter : parameters) parameter.tensor.requires_grad_(true);
-  return parameters;
-}
-
 }  // namespace
 
 Trainer::Trainer(const TrainerConfig& config, const TrainOptions& options, const mpi::Communicator& world)
@@ -74,8 +60,8 @@ Trainer::Trainer(const TrainerConfig& config, const TrainOptions& options, const
                                      })),
       model_(config.model, config.train.seed),
       loader_(mpi::all_or_none(world, "data", [&] { return open_loader(config, model_.image_sizes()); })),
-      frozen_(select(model_.parameters(), config.train.trainable, /*trainable=*/false)),
-      parameters_(make_trainable(select(model_.parameters(), config.train.trainable, /*trainable=*/true))),
+      frozen_(config.train.trainable.frozen(model_.parameters())),
+      parameters_(config.train.trainable.trainable(model_.parameters())),
       layout_(parameters_.numel(), world.size()),
       collectives_(world),
       reducer_(layout_, collectives_, config.train.micro_batches(), config.bucket_elements),

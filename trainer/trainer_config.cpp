@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 
 #include "common/error.h"
 
@@ -40,8 +41,7 @@ TrainConfig read_train_config(TomlReader table, const model::ModelConfig& model)
     table.fail("trainable",
                "is the projector alone, but a model without vision encoders has none (nothing would learn). "
                "Add a table [vision.dinov2], [vision.siglip] or [vision.sam], or name other parts.");
-  const std::string l2wrap = table.one_of("l2wrap", {"supervised", "all", "off"}, "supervised");
-  config.l2wrap = l2wrap == "all" ? L2Wrap::kAll : l2wrap == "off" ? L2Wrap::kOff : L2Wrap::kSupervised;
+  config.l2wrap = l2wrap_of(table.one_of("l2wrap", {"supervised", "all", "off"}, "supervised"));
   config.gradient_clip = table.number("gradient_clip", 0, 1e12, 1.0);
   config.recompute = read_recompute(table, model.language_model.n_layer);
   config.seed =
@@ -93,11 +93,20 @@ RunConfig read_run_config(TomlReader table) {
 }
 
 bool changes_numbers(const ResolvedKey& key) {
+  // `stage` is the default of `trainable`, which counts itself.
+  static const std::set<std::string> kSameBits = {"data.on_bad_sample", "data.max_bad_samples",
+                                                  "train.recompute", "train.recompute_blocks", "train.stage"};
   const std::string table = key.name.substr(0, key.name.find('.'));
-  return !key.is_path && table != "run" && table != "sharding" && table != "checkpoint";
+  return !key.is_path && table != "run" && table != "sharding" && table != "checkpoint" &&
+         !kSameBits.contains(key.name);
 }
 
 }  // namespace
+
+L2Wrap l2wrap_of(const std::string& name) {
+  if (name == "off") return L2Wrap::kOff;
+  return name == "all" ? L2Wrap::kAll : L2Wrap::kSupervised;
+}
 
 TrainerConfig read_trainer_config(TomlDocument document,
                                   const std::optional<std::filesystem::path>& run_directory) {

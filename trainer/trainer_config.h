@@ -16,16 +16,19 @@
 namespace vrwkv::trainer {
 
 enum class L2Wrap { kSupervised, kAll, kOff };
+/// @param name  "supervised", "all" or "off".
+L2Wrap l2wrap_of(const std::string& name);
 
 struct TrainConfig {
   std::int64_t stage = 2;
-  std::int64_t steps = 0;                ///< optimizer updates of the whole run; the schedule's length
-  std::int64_t global_batch_size = 0;    ///< samples a step
-  std::int64_t micro_batch_size = 1;     ///< samples a micro-batch
+  std::int64_t steps = 0;              ///< optimizer updates of the whole run; the schedule's length
+  std::int64_t global_batch_size = 0;  ///< samples a step
+  std::int64_t micro_batch_size = 1;   ///< samples a micro-batch
   TrainableParts trainable;
   L2Wrap l2wrap = L2Wrap::kSupervised;
-  double gradient_clip = 1.0;            ///< global L2 norm; 0 turns clipping off
-  std::vector<bool> recompute;           ///< per block: run its forward again in backward instead of keeping activations
+  double gradient_clip = 1.0;  ///< global L2 norm; 0 turns clipping off
+  std::vector<bool>
+      recompute;  ///< per block: run its forward again in backward instead of keeping activations
   std::uint64_t seed = 0;
 
   std::int64_t micro_batches() const { return global_batch_size / micro_batch_size; }
@@ -40,7 +43,7 @@ struct OptimizerConfig {
 };
 
 struct CheckpointConfig {
-  std::int64_t every_steps = 0;    ///< 0: only at the end and on request
+  std::int64_t every_steps = 0;  ///< 0: only at the end and on request
   std::int64_t keep_last = 2;
 };
 
@@ -55,7 +58,8 @@ struct RunConfig {
 /// A whole configuration file, read and validated.
 struct TrainerConfig {
   model::ModelConfig model;
-  std::filesystem::path initial_model;    ///< run directory or checkpoint whose parameters the run starts from; "" = random
+  std::filesystem::path
+      initial_model;  ///< run directory or checkpoint whose parameters the run starts from; "" = random
   data::DataConfig data;
   TrainConfig train;
   OptimizerConfig optimizer;

@@ -223,7 +223,8 @@ TEST(NumericDifferences, AreThoseOfKeysThatChangeTheNumbers) {
   const TrainerConfig elsewhere = read_trainer_config(TomlDocument::parse(
       test::tiny_run_toml(), "/other/run.toml",
       {"run.threads_per_rank=2", "run.directory=x", "sharding.bucket_elements=131072",
-       "checkpoint.every_steps=1", "data.image_folder=pictures", "model.initial_model=stage-1"}));
+       "checkpoint.every_steps=1", "data.image_folder=pictures", "model.initial_model=stage-1",
+       "data.on_bad_sample=skip", "data.max_bad_samples=5", "train.recompute=all"}));
   EXPECT_THAT(numeric_differences(config, elsewhere), ElementsAre());
   const TrainerConfig other = read_trainer_config(
       TomlDocument::parse(test::tiny_run_toml(), "/cfg/run.toml", {"train.steps=7", "optimizer.beta1=0.8"}));
