@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes of the program, or mpirun and its ranks: a test starts, watches and disturbs them, and ends them."""
+"""Processes of the program, or mpirun and its ranks: a test starts, watches, disturbs and ends them."""
 import contextlib
 import os
 import pathlib
