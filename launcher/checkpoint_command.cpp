@@ -58,7 +58,8 @@ int inspect(const std::string& where, bool json) {
                                 {"bytes", tensor.bytes()}});
     out["files"] = Json::array();
     for (const auto& file : manifest.files)
-      out["files"].push_back({{"name", file.name}, {"bytes", file.bytes}, {"crc32c", file.crc32c}});
+      out["files"].push_back(
+          {{"name", file.name}, {"bytes", file.bytes}, {"crc32c", fmt::format("{:08x}", file.crc32c)}});
     fmt::print("{}\n", out.dump());
     return static_cast<int>(ExitCode::kDone);
   }

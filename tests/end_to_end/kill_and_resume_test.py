@@ -6,6 +6,7 @@ What comes out equals a run that nothing disturbed, in one process without mpiru
 import contextlib
 import signal
 
+import processes
 import support
 
 STEPS = 8
@@ -16,21 +17,26 @@ class KillAndResume(support.ProgramTest):
     def setUp(self):
         super().setUp()
         self.before, self.after = (int(ranks) for ranks in support.ARGUMENTS)
-        self.make_data()
         self.config = self.write_config(train={"steps": STEPS})
+        self.prepare_once(self.run_unbroken)
+
+    def run_unbroken(self):
+        self.make_data()
+        self.call("train", self.config, "--run-dir", "reference")
+        self.assertEqual(self.steps_done("reference"), STEPS)
 
     def test_before_the_first_checkpoint(self):
         job = self.start("train", self.config, ranks=self.before)
         self.wait_until(lambda: self.steps_done() >= 1, job)
         with job.paused():
-            support.send(signal.SIGKILL, [job.ranks()[0]])
+            processes.send(signal.SIGKILL, [job.ranks()[0]])
         self.expect_failure(job)
         self.expect_unbroken_end()
 
     def test_between_checkpoints(self):
         job = self.start("train", self.config, ranks=self.before)
         self.wait_until(lambda: self.steps_done() >= 5, job)
-        support.send(signal.SIGKILL, [job.ranks()[self.before - 1]])
+        processes.send(signal.SIGKILL, [job.ranks()[self.before - 1]])
         self.expect_failure(job)
         self.assertTrue(self.checkpoints())
         self.expect_unbroken_end()
@@ -60,7 +66,7 @@ class KillAndResume(support.ProgramTest):
             with job.paused():
                 if not writing():
                     return False      # committed in the meantime
-                support.send(signal.SIGKILL, [job.ranks()[victim]])
+                processes.send(signal.SIGKILL, [job.ranks()[victim]])
                 return True
         self.wait_until(killed, job, pause=0.001)
 
@@ -69,14 +75,12 @@ class KillAndResume(support.ProgramTest):
         code = job.wait(limit=30).code
         self.assertNotIn(code, (support.DONE, support.STOPPED_ON_REQUEST), job)
         # mpirun has sent SIGKILL to the others, but does not wait for them.
-        support.wait_until(lambda: not any(support.is_alive(pid) for pid in ranks), "ranks outlive mpirun", limit=10)
+        processes.wait_until(lambda: not any(map(processes.is_alive, ranks)), "ranks outlive it", limit=10)
         self.assertFalse((self.folder / "run" / "REQUEUE").exists())
 
     def expect_unbroken_end(self):
         self.call("train", self.config, ranks=self.after)
         self.assertEqual(self.partial_folders(), set())
-        self.call("train", self.config, "--run-dir", "reference")
-        self.assertEqual(self.steps_done("reference"), STEPS)
         self.assert_same_run("run", "reference")
 
     def partial_folders(self):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""same_bits_test.py PROGRAM RANKS: both stages give the same bits on RANKS ranks as in one process without mpirun."""
+"""same_bits_test.py PROGRAM RANKS: both stages give the bits of one process without mpirun on RANKS ranks."""
 import support
 
 
@@ -20,9 +20,9 @@ class SameBits(support.ProgramTest):
         self.assertNotEqual(self.metrics("reference2")[0]["loss"], self.metrics("reference1")[0]["loss"],
                             "stage 2 starts where stage 1 began")
 
-        # None of these keys may change a bit: how activations are kept, how gradients travel, how data is loaded.
-        other_ways = self.stage2("ranks1", train={"steps": 5, "recompute": "all"}, sharding={"bucket_elements": 65536},
-                                 run={"loader_threads": 2})
+        # How activations are kept, how gradients travel, how data is loaded: no bit may depend on these.
+        other_ways = self.stage2("ranks1", train={"steps": 5, "recompute": "all"},
+                                 sharding={"bucket_elements": 65536}, run={"loader_threads": 2})
         self.call("train", other_ways, "--run-dir", "other-ways", ranks=ranks)
         self.assert_same_run("other-ways", "reference2")
 

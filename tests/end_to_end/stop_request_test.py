@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""stop_request_test.py PROGRAM RANKS: a run that is asked to stop keeps all it has done, and another call goes on."""
+"""stop_request_test.py PROGRAM RANKS: a run asked to stop keeps all it did, and another call goes on."""
 import signal
 
+import processes
 import support
 
 STEPS = 8
@@ -12,27 +13,31 @@ class StopRequest(support.ProgramTest):
     def setUp(self):
         super().setUp()
         self.ranks = int(support.ARGUMENTS[0])
-        self.make_data()
         self.config = self.write_config(train={"steps": STEPS}, checkpoint={"every_steps": 0})
         self.marker = self.folder / "run" / "REQUEUE"
+        self.prepare_once(self.run_unbroken)
+
+    def run_unbroken(self):
+        self.make_data()
+        self.call("train", self.config, "--run-dir", "reference")
 
     def test_sigusr1_to_mpirun(self):
-        self.stop(lambda job: support.send(signal.SIGUSR1, [job.process.pid]), signal.SIGUSR1)
+        self.stop(lambda job: processes.send(signal.SIGUSR1, [job.process.pid]), signal.SIGUSR1)
         self.expect_unbroken_end()
 
     def test_sigterm_to_all_ranks(self):
-        self.stop(lambda job: support.send(signal.SIGTERM, job.ranks().values()), signal.SIGTERM)
+        self.stop(lambda job: processes.send(signal.SIGTERM, job.ranks().values()), signal.SIGTERM)
         self.expect_unbroken_end()
 
     def test_sigusr1_to_one_rank(self):
         last = self.ranks - 1
-        self.stop(lambda job: support.send(signal.SIGUSR1, [job.ranks()[last]]), signal.SIGUSR1, reaches=[last])
+        self.stop(lambda job: processes.send(signal.SIGUSR1, [job.ranks()[last]]), signal.SIGUSR1, at=[last])
         self.expect_unbroken_end()
 
     def test_sigterm_without_mpirun(self):
         job = self.start("train", self.config)
         self.wait_until(lambda: self.steps_done() >= 2, job)
-        support.send(signal.SIGTERM, [job.process.pid])
+        processes.send(signal.SIGTERM, [job.process.pid])
         self.expect_stopped(job)
         self.expect_unbroken_end()
 
@@ -45,13 +50,13 @@ class StopRequest(support.ProgramTest):
         self.assertEqual([row["step"] for row in self.metrics()], [1, 2, 3])
         self.expect_unbroken_end()
 
-    def stop(self, request, number, reaches=None):
-        """Requests a stop in the middle of a run, with the ranks held still until the signal waits at each of them."""
+    def stop(self, request, number, at=None):
+        """Requests a stop in mid-run. The ranks are held still until the signal waits at all, or at `at`."""
         job = self.start("train", self.config, ranks=self.ranks)
         self.wait_until(lambda: self.steps_done() >= 2, job)
         with job.paused():
             ranks = job.ranks()
-            targets = [ranks[rank] for rank in (ranks if reaches is None else reaches)]
+            targets = [ranks[rank] for rank in (ranks if at is None else at)]
             request(job)
             self.wait_until(lambda: all(is_pending(number, pid) for pid in targets), job)
         self.expect_stopped(job)
@@ -66,12 +71,11 @@ class StopRequest(support.ProgramTest):
     def expect_unbroken_end(self):
         self.call("train", self.config, ranks=self.ranks)
         self.assertFalse(self.marker.exists())
-        self.call("train", self.config, "--run-dir", "reference")
         self.assert_same_run("run", "reference")
 
 
 def is_pending(number, pid):
-    return int(support.status_of(pid).get("ShdPnd", "0"), 16) >> (number - 1) & 1
+    return int(processes.status_of(pid).get("ShdPnd", "0"), 16) >> (number - 1) & 1
 
 
 if __name__ == "__main__":

@@ -1,29 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the end-to-end tests share: tiny data and configurations, the program as a process, and its results as bits.
+"""What the end-to-end tests share: tiny data and configurations, the program, and its results as bits.
 
-A test file ends in support.main() and is called as `NAME_test.py PROGRAM [ARGUMENTS]`, PROGRAM being vrwkv-dist.
+A test file ends in support.main() and is called as NAME_test.py PROGRAM [ARGUMENTS]; PROGRAM is vrwkv-dist.
 """
-import contextlib
 import json
-import os
 import pathlib
 import random
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import time
-import typing
 import unittest
 
 import h5py
 import numpy as np
 from PIL import Image
 
+import processes
+
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 MPIRUN = SOURCE / "tools" / "mpirun.sh"
-LIMIT_S = 90               # no call of the program on the tiny configuration comes near it
 PROGRAM = None             # path of vrwkv-dist, set by main()
 ARGUMENTS = []             # what follows it on the command line
 
@@ -33,7 +28,8 @@ DONE, FAILED, USAGE, DATA_REFUSED, CHECKPOINT_DAMAGED, STOPPED_ON_REQUEST = 0, 1
 TINY = {
     "model": {"n_layer": 2, "n_embd": 64, "vocabulary_size": 4096},
     "vision": {"tokens_per_image": 4},
-    "vision.siglip": {"image_size": 16, "patch_size": 8, "width": 32, "depth": 2, "heads": 2, "mlp_hidden": 64},
+    "vision.siglip": {"image_size": 16, "patch_size": 8, "width": 32, "depth": 2, "heads": 2,
+                      "mlp_hidden": 64},
     "data": {"file": "data/samples.json", "image_folder": "data/images", "context_length": 128},
     "train": {"stage": 2, "steps": 6, "global_batch_size": 12, "micro_batch_size": 1, "seed": 7},
     "optimizer": {"learning_rate": 2e-3, "final_learning_rate": 1e-4, "warmup_steps": 2},
@@ -61,7 +57,7 @@ def make_records(count=40):
     words = ("red", "blue", "seven", "a small house", "three cats", "nothing at all")
     records = []
     for number in range(count):
-        images = [IMAGES[number % len(IMAGES)], IMAGES[(number + 2) % len(IMAGES)]][: (1, 1, 2, 0)[number % 4]]
+        images = [IMAGES[(number + offset) % len(IMAGES)] for offset in ((0,), (0,), (0, 2), ())[number % 4]]
         turns = []
         for turn in range(3 if number % 5 == 0 else 1):
             marks = "<image>\n" * len(images) if turn == 0 else ""
@@ -85,143 +81,11 @@ def toml_text(tables):
                      for name, keys in tables.items())
 
 
-class Result(typing.NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-class Job:
-    """A process of the program, or of mpirun with its ranks. It never outlives its test."""
-
-    def __init__(self, command, folder):
-        self.command = [str(word) for word in command]
-        self._out = tempfile.TemporaryFile(dir=folder)
-        self._err = tempfile.TemporaryFile(dir=folder)
-        self.process = subprocess.Popen(self.command, cwd=folder, stdin=subprocess.DEVNULL, stdout=self._out,
-                                        stderr=self._err, start_new_session=True)
-
-    def running(self):
-        return self.process.poll() is None
-
-    def ranks(self):
-        """Process ids of mpirun's ranks that have started, by rank."""
-        found = {}
-        for pid in descendants(self.process.pid):
-            rank = environment_of(pid).get("OMPI_COMM_WORLD_RANK")
-            if rank is not None:
-                found[int(rank)] = pid
-        return found
-
-    @contextlib.contextmanager
-    def paused(self):
-        """Holds all ranks still meanwhile, so that what is looked at and done inside happens at one moment."""
-        ranks = list(self.ranks().values())
-        send(signal.SIGSTOP, ranks)
-        wait_until(lambda: all(status_of(pid).get("State", "Z")[0] in "TXZ" for pid in ranks), self, pause=0.001)
-        try:
-            yield
-        finally:
-            send(signal.SIGCONT, ranks)
-
-    def wait(self, limit=LIMIT_S):
-        """The result; an AssertionError with the output so far when the process takes longer than the limit."""
-        try:
-            self.process.wait(limit)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise AssertionError(f"{self} still ran after {limit} s") from None
-        return self.result()
-
-    def result(self):
-        return Result(self.process.returncode, self._text(self._out), self._text(self._err))
-
-    def kill(self):
-        """Ends the process and all that it started: mpirun gives every rank a process group of its own."""
-        if not self.running():
-            return
-        groups = {self.process.pid}
-        for pid in descendants(self.process.pid):
-            with contextlib.suppress(ProcessLookupError):
-                groups.add(os.getpgid(pid))
-        for group in groups:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
-        self.process.wait(LIMIT_S)
-
-    def close(self):
-        self.kill()
-        self._out.close()
-        self._err.close()
-
-    def __str__(self):
-        return f"$ {' '.join(self.command)}\n{self._text(self._out)}{self._text(self._err)}"
-
-    @staticmethod
-    def _text(stream):
-        stream.seek(0, os.SEEK_END)
-        return os.pread(stream.fileno(), stream.tell(), 0).decode("utf-8", "replace")
-
-
-def wait_until(condition, what, limit=LIMIT_S, pause=0.01):
-    """Waits for a condition; an AssertionError that shows `what` after the limit."""
-    end = time.monotonic() + limit
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"waited {limit} s for nothing: {what}")
-        time.sleep(pause)
-
-
-def descendants(pid):
-    """All processes below one, itself not included."""
-    children = {}
-    for status in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            after_name = status.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue       # it has just ended
-        children.setdefault(int(after_name[1]), []).append(int(status.parent.name))
-    found, waiting = [], [pid]
-    while waiting:
-        below = children.get(waiting.pop(), [])
-        found += below
-        waiting += below
-    return found
-
-
-def send(number, pids):
-    """Sends a signal to those of the processes that still are there."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-def status_of(pid):
-    """/proc/PID/status by field; empty when the process is gone."""
-    try:
-        lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return {}
-    return {name: value.strip() for name, value in (line.split(":", 1) for line in lines)}
-
-
-def is_alive(pid):
-    """Whether the process still runs or is stopped; one that nobody has waited for yet has ended."""
-    return status_of(pid).get("State", "Z")[0] not in "XZ"
-
-
-def environment_of(pid):
-    try:
-        block = pathlib.Path(f"/proc/{pid}/environ").read_text(errors="replace")
-    except OSError:
-        return {}
-    return dict(entry.split("=", 1) for entry in block.split("\0") if "=" in entry)
-
-
 class ProgramTest(unittest.TestCase):
     """A test with a temporary folder, `self.folder`, that is removed with every process that it started."""
 
     maxDiff = None
+    _prepared = None       # what prepare_once() has left, for the class
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="vrwkv-end-to-end-"))
@@ -229,23 +93,34 @@ class ProgramTest(unittest.TestCase):
         self.jobs = []
         self.addCleanup(lambda: [job.close() for job in self.jobs])
 
+    def prepare_once(self, prepare):
+        """Calls prepare() in the first test of the class; the others start with a copy of its files."""
+        if self._prepared is not None:
+            shutil.copytree(self._prepared, self.folder, dirs_exist_ok=True)
+            return
+        prepare()
+        copy = pathlib.Path(tempfile.mkdtemp(prefix="vrwkv-end-to-end-"))
+        self.addClassCleanup(shutil.rmtree, copy, ignore_errors=True)
+        shutil.copytree(self.folder, copy, dirs_exist_ok=True)
+        type(self)._prepared = copy
+
     # The program as a process.
 
     def start(self, *arguments, ranks=None):
         """Starts vrwkv-dist in the temporary folder: alone, or on that many ranks of mpirun."""
         launcher = [] if ranks is None else [MPIRUN, "-n", ranks]
-        job = Job([*launcher, PROGRAM, *arguments], self.folder)
+        job = processes.Job([*launcher, PROGRAM, *arguments], self.folder)
         self.jobs.append(job)
         return job
 
-    def call(self, *arguments, ranks=None, expect=DONE, limit=LIMIT_S):
+    def call(self, *arguments, ranks=None, expect=DONE, limit=processes.LIMIT_S):
         """Runs vrwkv-dist to its end and requires its exit code."""
         job = self.start(*arguments, ranks=ranks)
         result = job.wait(limit)
         self.assertEqual(result.code, expect, job)
         return result
 
-    def wait_until(self, condition, job, limit=LIMIT_S, pause=0.01):
+    def wait_until(self, condition, job, limit=processes.LIMIT_S, pause=0.01):
         """Waits while the job runs; its end before the condition is met fails the test."""
         def met():
             if condition():
@@ -253,7 +128,7 @@ class ProgramTest(unittest.TestCase):
             if not job.running():
                 self.fail(f"ended too early: {job}")
             return False
-        wait_until(met, job, limit, pause)
+        processes.wait_until(met, job, limit, pause)
 
     # Files for it.
 
@@ -263,7 +138,7 @@ class ProgramTest(unittest.TestCase):
         write_records(self.folder / "data" / "samples.json", make_records() if records is None else records)
 
     def write_config(self, name="config.toml", **tables):
-        """Writes the tiny configuration with keys replaced: write_config(train={"steps": 8}). Returns its path."""
+        """Writes TINY with keys replaced: write_config(train={"steps": 8}). Returns its path."""
         merged = {table: {**keys, **tables.get(table, {})} for table, keys in TINY.items()}
         merged.update({table: keys for table, keys in tables.items() if table not in TINY})
         path = self.folder / name
@@ -275,7 +150,7 @@ class ProgramTest(unittest.TestCase):
     def metrics(self, run="run"):
         """The rows of metrics.jsonl without what a clock or the memory decides."""
         rows = [json.loads(line) for line in (self.folder / run / "metrics.jsonl").read_text().splitlines()]
-        return [{key: value for key, value in row.items() if not key.endswith("_seconds") and key != "memory_bytes"}
+        return [{key: value for key, value in row.items() if not key.endswith(("_seconds", "_bytes"))}
                 for row in rows]
 
     def steps_done(self, run="run"):
@@ -306,9 +181,9 @@ class ProgramTest(unittest.TestCase):
 
 
 def read_state(checkpoint):
-    """All virtual datasets of one checkpoint, whole. HDF5 shows zeros for a missing file, so the files come first."""
+    """All virtual datasets of one checkpoint, whole."""
     manifest = json.loads((checkpoint / "manifest.json").read_text())
-    for file in manifest["files"]:
+    for file in manifest["files"]:       # HDF5 shows zeros where one is missing
         assert (checkpoint / file["name"]).stat().st_size == file["bytes"], file
     with h5py.File(checkpoint / "index.h5", "r") as index:
         return {f"{group}/{name}": dataset[...] for group in index for name, dataset in index[group].items()}

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <ATen/ATen.h>
 
+#include <filesystem>
 #include <string>
 
 #include "common/hdf5/file.h"
@@ -25,7 +26,7 @@ inline double relative_rms(const at::Tensor& actual, const at::Tensor& expected)
 class Fixture {
  public:
   explicit Fixture(const std::string& name)
-      : file_(hdf5::File::open(std::string(VRWKV_TEST_FIXTURES) + "/model/" + name)) {}
+      : file_(hdf5::File::open(std::filesystem::path(VRWKV_TEST_FIXTURES) / "model" / name)) {}
 
   at::Tensor floats(const std::string& name) const {
     return at::tensor(file_.read_floats(name)).view(file_.dims(name));
