@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <utility>
 
 #include "common/error.h"
@@ -157,9 +158,10 @@ StepMetrics Trainer::step(std::int64_t number) {
   if (config_.data.max_bad_samples > 0 && bad_samples_ > config_.data.max_bad_samples)
     mpi::agree_on_failure(
         world_, "bad samples",
-        DataError("{}: {} bad samples skipped so far (max_bad_samples = {}). They are named in the "
-                  "logs; mend them, or raise the limit.",
-                  config_.data.file.string(), bad_samples_, config_.data.max_bad_samples));
+        std::make_exception_ptr(
+            DataError("{}: {} bad samples skipped so far (max_bad_samples = {}). They are named in the "
+                      "logs; mend them, or raise the limit.",
+                      config_.data.file.string(), bad_samples_, config_.data.max_bad_samples)));
 
   const BatchScale scale{config_.train.global_batch_size, counts.penalty_positions};
   std::vector<double> losses;
@@ -181,17 +183,19 @@ StepMetrics Trainer::step(std::int64_t number) {
 }
 
 void Trainer::judge(const std::vector<data::MicroBatch>& batches) {
-  std::optional<Error> failure;
+  std::exception_ptr failure;
   for (const auto& batch : batches) {
     for (const auto& bad : batch.bad) {
       if (config_.data.on_bad_sample == data::BadSamplePolicy::kStop) {
-        if (!failure) failure = DataError("{} Or set [data] on_bad_sample = \"skip\".", bad.reason);
+        if (!failure)
+          failure =
+              std::make_exception_ptr(DataError("{} Or set [data] on_bad_sample = \"skip\".", bad.reason));
       } else {
         log::warning("skipped: {}", bad.reason);
       }
     }
   }
-  mpi::agree_on_failure(world_, "samples", std::move(failure));
+  mpi::agree_on_failure(world_, "samples", failure);
 }
 
 Trainer::StepCounts Trainer::count(const std::vector<data::MicroBatch>& batches) const {
@@ -216,10 +220,11 @@ void Trainer::update(std::int64_t number, StepMetrics& metrics) {
   if (!std::isfinite(metrics.loss) || !std::isfinite(metrics.grad_norm))
     mpi::agree_on_failure(
         world_, "loss",
-        NumericError("step {}: the loss is {} and the gradient's norm {} (the update would destroy the "
-                     "parameters; none was made). Lower the learning rate, or look at this step's "
-                     "samples; checkpoints of earlier steps are whole.",
-                     number, metrics.loss, metrics.grad_norm));
+        std::make_exception_ptr(
+            NumericError("step {}: the loss is {} and the gradient's norm {} (the update would destroy the "
+                         "parameters; none was made). Lower the learning rate, or look at this step's "
+                         "samples; checkpoints of earlier steps are whole.",
+                         number, metrics.loss, metrics.grad_norm)));
   const double clip = config_.train.gradient_clip;
   const double excess = clip > 0 ? (metrics.grad_norm + 1e-6) / clip : 0;
   const OptimizerConfig& options = config_.optimizer;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <exception>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -13,17 +14,37 @@
 
 namespace vrwkv::mpi {
 
-/// Collective. Every rank brings its failure, or none. When there is one, throws on all ranks: the failed
-/// ranks their own error, the others PeerError naming the lowest failed rank, with its message and exit code.
-/// Each message is shown by one rank only.
-inline void agree_on_failure(const Communicator& comm, const char* what, std::optional<Error> failure) {
-  std::string report;  // exit code, ':', message; empty when all is well
-  if (failure) report = fmt::format("{}:{}", static_cast<int>(failure->exit_code()), failure->what());
+namespace detail {
+
+/// Exit code, ':' and message of an Error.
+inline std::string report_of(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const Error& error) {
+    return fmt::format("{}:{}", static_cast<int>(error.exit_code()), error.what());
+  }
+}
+
+[[noreturn]] inline void rethrow_agreed(const std::exception_ptr& failure, bool shown) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (Error& error) {
+    error.mark_agreed(shown);
+    throw;
+  }
+}
+
+}  // namespace detail
+
+/// Collective. Every rank brings its failure, an Error, or none. When there is one, throws on all ranks: the
+/// failed ranks their own error, of its own class, the others PeerError naming the lowest failed rank, with
+/// its message and exit code. Each message is shown by one rank only.
+inline void agree_on_failure(const Communicator& comm, const char* what, const std::exception_ptr& failure) {
+  const std::string report = failure ? detail::report_of(failure) : std::string();
   const std::vector<std::string> reports = comm.all_gather(report, what);
   if (failure) {
     const auto first = std::find(reports.begin(), reports.end(), report);
-    failure->mark_agreed(/*shown=*/first - reports.begin() == comm.rank());
-    throw *failure;
+    detail::rethrow_agreed(failure, /*shown=*/first - reports.begin() == comm.rank());
   }
   for (std::size_t rank = 0; rank < reports.size(); ++rank) {
     if (reports[rank].empty()) continue;
@@ -42,19 +63,19 @@ auto all_or_none(const Communicator& comm, const char* what, Work&& work) {
   using Result = std::invoke_result_t<Work>;
   constexpr bool kReturnsNothing = std::is_void_v<Result>;
   std::conditional_t<kReturnsNothing, std::optional<bool>, std::optional<Result>> result;
-  std::optional<Error> failure;
+  std::exception_ptr failure;
   try {
     if constexpr (kReturnsNothing) {
       std::forward<Work>(work)();
     } else {
       result.emplace(std::forward<Work>(work)());
     }
-  } catch (const Error& error) {
-    failure = error;
+  } catch (const Error&) {
+    failure = std::current_exception();
   } catch (const std::exception& error) {
-    failure = Error(ExitCode::kFailed, error.what());
+    failure = std::make_exception_ptr(Error(ExitCode::kFailed, error.what()));
   }
-  agree_on_failure(comm, what, std::move(failure));
+  agree_on_failure(comm, what, failure);
   if constexpr (!kReturnsNothing) return std::move(*result);
 }
 

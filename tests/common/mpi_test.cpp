@@ -42,11 +42,30 @@ TEST(AllOrNone, OneRanksErrorReachesAllWithItsCode) {
   try {
     all_or_none(world, "work", work);
     ADD_FAILURE() << "nothing was thrown";
-  } catch (const Error& error) {
+  } catch (const DataError& error) {
+    EXPECT_EQ(world.rank(), failing);
+    EXPECT_STREQ(error.what(), "mix.json: broken");
+    EXPECT_TRUE(error.agreed() && error.shown());
+  } catch (const PeerError& error) {
+    EXPECT_NE(world.rank(), failing);
+    EXPECT_EQ(error.rank(), failing);
     EXPECT_EQ(error.exit_code(), ExitCode::kDataRefused);
     EXPECT_THAT(error.what(), ::testing::HasSubstr("mix.json: broken"));
+    EXPECT_TRUE(error.agreed() && !error.shown());
   }
   EXPECT_EQ(all_or_none(world, "work", [] { return 7; }), 7);
+}
+
+TEST(AllOrNone, AnErrorOfAnotherLibraryBecomesOurs) {
+  const auto world = Communicator::duplicate(MPI_COMM_WORLD);
+  try {
+    all_or_none(world, "work", [] { throw std::out_of_range("index 7"); });
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit_code(), ExitCode::kFailed);
+    EXPECT_STREQ(error.what(), "index 7");
+    EXPECT_EQ(error.shown(), world.rank() == 0) << "the same message is shown once";
+  }
 }
 
 TEST(Communicator, AWaitEndsAtItsLimitAndNamesTheExchange) {
@@ -64,6 +83,9 @@ TEST(Communicator, AWaitEndsAtItsLimitAndNamesTheExchange) {
   }
   world.barrier("end of test");
   if (world.rank() != 0) pair.barrier("late");  // completes the abandoned operation, so that MPI can end
+  // Its last messages arrive before the communicator goes: Open MPI goes on with an operation whose
+  // communicator was freed, and crashes.
+  world.barrier("end of the late barrier");
 }
 
 TEST(Check, NamesTheCall) {
