@@ -14,10 +14,11 @@ namespace vrwkv::trainer {
 
 using torch::autograd::grad;
 
-/// A block's forward as backward finds it: its inputs, and its outputs with their graph unless it is to be recomputed.
+/// A block's forward as backward finds it: its inputs, and its outputs with their graph unless it is to be
+/// recomputed.
 struct BlockSchedule::BlockRecord {
   at::Tensor x;
-  at::Tensor v_first;       // undefined for block 0
+  at::Tensor v_first;  // undefined for block 0
   at::Tensor x_out;
   at::Tensor v_first_out;
 };
@@ -35,7 +36,8 @@ BlockSchedule::BlockSchedule(const model::VisualRwkv& model, const sharding::Fla
   for (std::int64_t layer = 0; layer < layers_; ++layer)
     blocks_.push_back(part_of("rwkv.blocks." + std::to_string(layer) + "."));
   if (inputs_.parameters.empty())
-    while (lowest_backward_ < layers_ && blocks_[static_cast<std::size_t>(lowest_backward_)].parameters.empty())
+    while (lowest_backward_ < layers_ &&
+           blocks_[static_cast<std::size_t>(lowest_backward_)].parameters.empty())
       ++lowest_backward_;
 }
 
@@ -59,7 +61,8 @@ void BlockSchedule::store(const Part& part, const std::vector<at::Tensor>& gradi
 }
 
 BlockSchedule::BlockRecord BlockSchedule::forward_block(std::int64_t layer, const at::Tensor& x,
-                                                        const at::Tensor& v_first, const data::MicroBatch& batch,
+                                                        const at::Tensor& v_first,
+                                                        const data::MicroBatch& batch,
                                                         bool with_gradient) const {
   BlockRecord record;
   const at::AutoGradMode mode(with_gradient);
@@ -73,7 +76,7 @@ BlockSchedule::BlockRecord BlockSchedule::forward_block(std::int64_t layer, cons
 
 at::Tensor BlockSchedule::backward_blocks(std::vector<BlockRecord>& records, at::Tensor d_x,
                                           const data::MicroBatch& batch, const at::Tensor& gradient) const {
-  at::Tensor d_v_first;    // summed over the blocks above, last to first
+  at::Tensor d_v_first;  // summed over the blocks above, last to first
   for (std::int64_t layer = layers_ - 1; layer >= lowest_backward_; --layer) {
     BlockRecord& record = records[static_cast<std::size_t>(layer)];
     const Part& part = blocks_[static_cast<std::size_t>(layer)];
@@ -97,7 +100,7 @@ at::Tensor BlockSchedule::backward_blocks(std::vector<BlockRecord>& records, at:
     if (layer > 0 && gradients[1].defined())
       d_v_first = d_v_first.defined() ? d_v_first + gradients[1] : gradients[1];
     store(part, gradients, first_parameter, gradient);
-    record = BlockRecord();    // nothing of this block is needed any more
+    record = BlockRecord();  // nothing of this block is needed any more
   }
   return d_x;
 }
@@ -142,10 +145,11 @@ MicroBatchLoss BlockSchedule::run(const data::MicroBatch& batch, const BatchScal
     const at::AutoGradMode graph(learns);
     normed = model_.final_norm(normed_input).squeeze(0);
   }
-  const double penalty = scale.penalty_positions > 0 ? 1e-4 / static_cast<double>(scale.penalty_positions) : 0.0;
-  const kernels::HeadLoss head =
-      kernels::head_cross_entropy(normed.detach().index_select(0, rows.positions), model_.head(), rows.targets,
-                                  rows.weights, penalty, learns, learns && !head_.parameters.empty());
+  const double penalty =
+      scale.penalty_positions > 0 ? 1e-4 / static_cast<double>(scale.penalty_positions) : 0.0;
+  const kernels::HeadLoss head = kernels::head_cross_entropy(
+      normed.detach().index_select(0, rows.positions), model_.head(), rows.targets, rows.weights, penalty,
+      learns, learns && !head_.parameters.empty());
   rows.add_up(head.losses, scale.samples, result.sample_losses, result.loss);
   if (options_.keep_hidden) result.hidden = normed.detach();
   if (!learns) return result;
@@ -162,8 +166,9 @@ MicroBatchLoss BlockSchedule::run(const data::MicroBatch& batch, const BatchScal
 
   const at::Tensor d_x = backward_blocks(records, top[0], batch, gradient);
   if (embedded.requires_grad())
-    store(inputs_, grad({embedded}, inputs_.parameters, {d_x}, std::nullopt, /*create_graph=*/false,
-                        /*allow_unused=*/true),
+    store(inputs_,
+          grad({embedded}, inputs_.parameters, {d_x}, std::nullopt, /*create_graph=*/false,
+               /*allow_unused=*/true),
           0, gradient);
   return result;
 }

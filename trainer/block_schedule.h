@@ -15,25 +15,27 @@ namespace vrwkv::trainer {
 
 /// What one global batch agrees on before its first backward.
 struct BatchScale {
-  std::int64_t samples = 0;              ///< G: each sample's mean loss counts 1/G
-  std::int64_t penalty_positions = 0;    ///< n of the logit penalty, over the whole global batch; 0 without penalty
+  std::int64_t samples = 0;  ///< G: each sample's mean loss counts 1/G
+  std::int64_t penalty_positions =
+      0;  ///< n of the logit penalty, over the whole global batch; 0 without penalty
 };
 
 /// How many positions of a micro-batch the logit penalty covers.
 std::int64_t penalty_positions(const data::MicroBatch& batch, L2Wrap l2wrap);
 
 struct MicroBatchLoss {
-  double loss = 0;                       ///< this micro-batch's summand of the global loss
-  std::vector<double> sample_losses;     ///< (S) mean cross-entropy of each packed sequence, 0 without targets
-  at::Tensor hidden;                     ///< (T, C) after the final LayerNorm, when it was asked for
+  double loss = 0;                    ///< this micro-batch's summand of the global loss
+  std::vector<double> sample_losses;  ///< (S) mean cross-entropy of each packed sequence, 0 without targets
+  at::Tensor hidden;                  ///< (T, C) after the final LayerNorm, when it was asked for
 };
 
-/// Runs one micro-batch through the model, forward and backward, block by block. The autograd graph is cut between
-/// blocks, so what is kept, recomputed and dropped is written down here in the order in which it happens.
+/// Runs one micro-batch through the model, forward and backward, block by block. The autograd graph is cut
+/// between blocks, so what is kept, recomputed and dropped is written down here in the order in which it
+/// happens.
 class BlockSchedule {
  public:
   struct Options {
-    std::vector<bool> recompute;         ///< per block; empty: none
+    std::vector<bool> recompute;  ///< per block; empty: none
     L2Wrap l2wrap = L2Wrap::kSupervised;
     bool keep_hidden = false;
   };
@@ -41,15 +43,17 @@ class BlockSchedule {
   /// @param parameters  the trainable ones, in any order; gradients go to where its entries say.
   BlockSchedule(const model::VisualRwkv& model, const sharding::FlatParameters& parameters, Options options);
 
-  /// @param gradient  (padded_numel) fp32, zero; receives the gradient of this micro-batch's summand of the loss, and of
+  /// @param gradient  (padded_numel) fp32, zero; receives the gradient of this micro-batch's summand of the
+  /// loss, and of
   ///                  the penalty. Undefined: forward only.
-  MicroBatchLoss run(const data::MicroBatch& batch, const BatchScale& scale, const at::Tensor& gradient) const;
+  MicroBatchLoss run(const data::MicroBatch& batch, const BatchScale& scale,
+                     const at::Tensor& gradient) const;
 
  private:
   /// A part of the model whose backward is one call: its trainable parameters and where their gradients go.
   struct Part {
     std::vector<at::Tensor> parameters;
-    std::vector<std::size_t> entries;    ///< indices in FlatParameters::entries()
+    std::vector<std::size_t> entries;  ///< indices in FlatParameters::entries()
   };
   struct BlockRecord;
 
@@ -67,7 +71,7 @@ class BlockSchedule {
   const sharding::FlatParameters& parameters_;
   Options options_;
   std::int64_t layers_;
-  Part inputs_;            ///< what makes the first block's input: projector and embedding
+  Part inputs_;  ///< what makes the first block's input: projector and embedding
   Part final_norm_;
   Part head_;
   std::vector<Part> blocks_;

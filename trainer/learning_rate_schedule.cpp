@@ -13,7 +13,8 @@ double LearningRateSchedule::at(std::int64_t updates) const {
   const double progress = std::clamp(done / whole, 0.0, 1.0);
   double rate = final + (initial - final) * 0.5 * (1.0 + std::cos(std::numbers::pi * progress));
   if (initial == final) rate = initial;
-  if (updates < warmup_steps) rate *= 0.1 + 0.9 * static_cast<double>(updates) / static_cast<double>(warmup_steps);
+  if (updates < warmup_steps)
+    rate *= 0.1 + 0.9 * static_cast<double>(updates) / static_cast<double>(warmup_steps);
   return rate;
 }
 

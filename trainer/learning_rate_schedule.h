@@ -12,8 +12,8 @@ struct LearningRateSchedule {
   std::int64_t warmup_steps = 0;
   std::int64_t steps = 0;
 
-  /// The rate of the update after `updates` completed ones: a cosine from `initial` that reaches `final` at the last
-  /// update, times 0.1 .. 1 during the warm-up.
+  /// The rate of the update after `updates` completed ones: a cosine from `initial` that reaches `final` at
+  /// the last update, times 0.1 .. 1 during the warm-up.
   double at(std::int64_t updates) const;
 };
 

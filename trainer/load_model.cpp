@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trainer/load_model.h"
 
-#include <fmt/ranges.h>
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <fmt/ranges.h>
 
 #include <map>
 #include <string>
@@ -26,7 +26,8 @@ void load_model_parameters(model::VisualRwkv& model, const std::filesystem::path
       continue;
     }
     if (found->second.sizes() != tensor.sizes())
-      problems.push_back(fmt::format("{} is ({}) instead of ({})", name, fmt::join(found->second.sizes(), ", "),
+      problems.push_back(fmt::format("{} is ({}) instead of ({})", name,
+                                     fmt::join(found->second.sizes(), ", "),
                                      fmt::join(tensor.sizes(), ", ")));
     else
       tensor.copy_(found->second);
@@ -34,14 +35,16 @@ void load_model_parameters(model::VisualRwkv& model, const std::filesystem::path
   }
   for (const auto& [name, tensor] : stored) problems.push_back(name + " is surplus");
   if (!problems.empty())
-    throw ConfigError("{}: does not fit the configured model: {}. Make [model] and [vision] those of the checkpoint.",
-                      checkpoint.string(), fmt::join(problems, "; "));
+    throw ConfigError(
+        "{}: does not fit the configured model: {}. Make [model] and [vision] those of the checkpoint.",
+        checkpoint.string(), fmt::join(problems, "; "));
 }
 
 LoadedModel load_model(const std::filesystem::path& path) {
   const std::filesystem::path checkpoint = checkpoint::resolve(path);
   const auto manifest = checkpoint::describe(checkpoint);
-  TrainerConfig config = read_trainer_config(TomlDocument::parse(manifest.state.config_toml, checkpoint / "config.toml"));
+  TrainerConfig config =
+      read_trainer_config(TomlDocument::parse(manifest.state.config_toml, checkpoint / "config.toml"));
   model::VisualRwkv model = model::VisualRwkv::uninitialized(config.model);
   load_model_parameters(model, checkpoint);
   return {std::move(config), checkpoint, std::move(model)};

@@ -9,7 +9,8 @@
 namespace vrwkv::trainer {
 
 /// Copies every parameter of `model` from a checkpoint (`path` as checkpoint::resolve takes it).
-/// @throws ConfigError naming all missing, surplus and misshapen tensors; @throws CheckpointError when it is damaged.
+/// @throws ConfigError naming all missing, surplus and misshapen tensors; @throws CheckpointError when it is
+/// damaged.
 void load_model_parameters(model::VisualRwkv& model, const std::filesystem::path& path);
 
 /// A trained model, ready to answer, with the configuration it was trained by.

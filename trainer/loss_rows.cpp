@@ -60,12 +60,13 @@ LossRows select_loss_rows(const data::MicroBatch& batch, L2Wrap l2wrap, std::int
   return rows;
 }
 
-void LossRows::add_up(const at::Tensor& losses, std::int64_t global_samples, std::vector<double>& sample_losses,
-                      double& loss) const {
+void LossRows::add_up(const at::Tensor& losses, std::int64_t global_samples,
+                      std::vector<double>& sample_losses, double& loss) const {
   const at::Tensor on_host = losses.cpu();
   const auto values = on_host.accessor<float, 1>();
   for (std::size_t row = 0; row < sequences.size(); ++row)
-    sample_losses[static_cast<std::size_t>(sequences[row])] += static_cast<double>(values[static_cast<std::int64_t>(row)]);
+    sample_losses[static_cast<std::size_t>(sequences[row])] +=
+        static_cast<double>(values[static_cast<std::int64_t>(row)]);
   loss = 0;
   for (std::size_t sequence = 0; sequence < sample_losses.size(); ++sequence) {
     sample_losses[sequence] /= static_cast<double>(std::max<std::int64_t>(1, sequence_targets[sequence]));

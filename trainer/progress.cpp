@@ -46,9 +46,9 @@ void Progress::show(const StepMetrics& metrics) {
   const auto now = Clock::now();
   if (!first && metrics.step != last_step_ && now - last_line_ < std::chrono::seconds(10)) return;
   last_line_ = now;
-  log::information("step {}/{}  loss {:.4f}  norm {:.3f}  rate {:.2e}  {:.0f} tokens/s  {} left", metrics.step,
-                   last_step_, metrics.loss, metrics.grad_norm, metrics.learning_rate, tokens_per_second_,
-                   clock_text(eta));
+  log::information("step {}/{}  loss {:.4f}  norm {:.3f}  rate {:.2e}  {:.0f} tokens/s  {} left",
+                   metrics.step, last_step_, metrics.loss, metrics.grad_norm, metrics.learning_rate,
+                   tokens_per_second_, clock_text(eta));
 }
 
 void Progress::draw_bar(const StepMetrics& metrics, double eta_seconds) const {
@@ -56,8 +56,8 @@ void Progress::draw_bar(const StepMetrics& metrics, double eta_seconds) const {
   const std::int64_t filled = kWidth * metrics.step / std::max<std::int64_t>(1, last_step_);
   const std::string bar = std::string(static_cast<std::size_t>(filled), '=') +
                           std::string(static_cast<std::size_t>(kWidth - filled), ' ');
-  fmt::print(stderr, "\r[{}] {}/{}  loss {:.4f}  {:.0f} tokens/s  {} left \033[K", bar, metrics.step, last_step_,
-             metrics.loss, tokens_per_second_, clock_text(eta_seconds));
+  fmt::print(stderr, "\r[{}] {}/{}  loss {:.4f}  {:.0f} tokens/s  {} left \033[K", bar, metrics.step,
+             last_step_, metrics.loss, tokens_per_second_, clock_text(eta_seconds));
   std::fflush(stderr);
 }
 

@@ -8,8 +8,8 @@
 
 namespace vrwkv::trainer {
 
-/// Shows a run on standard error: a bar that redraws itself on a terminal, a plain line now and then elsewhere (every
-/// ten seconds, and the first and last step).
+/// Shows a run on standard error: a bar that redraws itself on a terminal, a plain line now and then
+/// elsewhere (every ten seconds, and the first and last step).
 class Progress {
  public:
   Progress(std::int64_t first_step, std::int64_t last_step);
@@ -28,8 +28,8 @@ class Progress {
   std::int64_t last_step_;
   bool terminal_;
   bool drawn_ = false;
-  double seconds_per_step_ = 0;    // smoothed
-  double tokens_per_second_ = 0;   // smoothed
+  double seconds_per_step_ = 0;   // smoothed
+  double tokens_per_second_ = 0;  // smoothed
   Clock::time_point last_line_;
 };
 

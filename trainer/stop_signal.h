@@ -3,8 +3,8 @@
 
 namespace vrwkv::trainer {
 
-/// From now on SIGUSR1 and SIGTERM only set a flag, which the step loop asks for between steps. mpirun forwards
-/// SIGUSR1 to every rank; schedulers send SIGTERM before they kill.
+/// From now on SIGUSR1 and SIGTERM only set a flag, which the step loop asks for between steps. mpirun
+/// forwards SIGUSR1 to every rank; schedulers send SIGTERM before they kill.
 void install_stop_signals();
 /// Whether one of them has arrived at this process.
 bool stop_requested() noexcept;

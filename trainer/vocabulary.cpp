@@ -12,9 +12,10 @@ std::filesystem::path find_vocabulary(const std::filesystem::path& configured) {
   const auto folder = std::filesystem::read_symlink("/proc/self/exe", failure).parent_path();
   for (const auto& candidate : {folder / kName, folder.parent_path() / "share" / "vrwkv-dist" / kName})
     if (std::filesystem::is_regular_file(candidate, failure)) return candidate;
-  throw ConfigError("{}: no {} beside the program (text cannot be turned into tokens). Run tools/setup.sh, or name the "
-                    "file with --vocabulary or [data] vocabulary.",
-                    folder.string(), kName);
+  throw ConfigError(
+      "{}: no {} beside the program (text cannot be turned into tokens). Run tools/setup.sh, or name the "
+      "file with --vocabulary or [data] vocabulary.",
+      folder.string(), kName);
 }
 
 }  // namespace vrwkv::trainer

@@ -67,14 +67,16 @@ std::vector<Answer> evaluate(const model::VisualRwkv& model, const data::SampleR
   std::vector<Answer> answers;
   for (const auto& part : world.all_gather(mine, "answers"))
     for (const auto& message : nlohmann::json::parse(part)) answers.push_back(from_message(message));
-  std::sort(answers.begin(), answers.end(), [](const Answer& a, const Answer& b) { return a.question < b.question; });
+  std::sort(answers.begin(), answers.end(),
+            [](const Answer& a, const Answer& b) { return a.question < b.question; });
   return answers;
 }
 
 std::vector<KindScore> score(const std::vector<Answer>& answers) {
   std::vector<KindScore> scores;
   for (const auto& answer : answers) {
-    auto found = std::find_if(scores.begin(), scores.end(), [&](const KindScore& s) { return s.kind == answer.kind; });
+    auto found =
+        std::find_if(scores.begin(), scores.end(), [&](const KindScore& s) { return s.kind == answer.kind; });
     if (found == scores.end()) {
       scores.push_back({answer.kind});
       found = scores.end() - 1;
@@ -88,17 +90,16 @@ std::vector<KindScore> score(const std::vector<Answer>& answers) {
 }
 
 std::string to_json(const Answer& answer, const std::string& model_id) {
-  const nlohmann::ordered_json line = {
-      {"question_id", answer.id},
-      {"prompt", answer.prompt},
-      {"text", answer.text},
-      {"model_id", model_id},
-      {"metadata",
-       {{"image", answer.image},
-        {"kind", answer.kind},
-        {"answer", answer.truth},
-        {"correct", answer.correct},
-        {"chance", answer.chance}}}};
+  const nlohmann::ordered_json line = {{"question_id", answer.id},
+                                       {"prompt", answer.prompt},
+                                       {"text", answer.text},
+                                       {"model_id", model_id},
+                                       {"metadata",
+                                        {{"image", answer.image},
+                                         {"kind", answer.kind},
+                                         {"answer", answer.truth},
+                                         {"correct", answer.correct},
+                                         {"chance", answer.chance}}}};
   return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 

@@ -13,33 +13,36 @@
 namespace vrwkv::eval {
 
 struct Answer {
-  std::int64_t question = 0;    ///< index in the file
+  std::int64_t question = 0;  ///< index in the file
   std::string id;
   std::string kind;
-  std::string image;            ///< the first image's name; "" without
+  std::string image;  ///< the first image's name; "" without
   std::string prompt;
-  std::string text;             ///< what the model said
-  std::string truth;            ///< the first gpt turn
+  std::string text;   ///< what the model said
+  std::string truth;  ///< the first gpt turn
   double chance = 0;
-  bool correct = false;         ///< exactly equal
+  bool correct = false;  ///< exactly equal
 };
 
 struct KindScore {
   std::string kind;
   std::int64_t questions = 0;
   std::int64_t correct = 0;
-  double chance = 0;            ///< of a blind guess, mean over the questions
-  double accuracy() const { return questions == 0 ? 0.0 : static_cast<double>(correct) / static_cast<double>(questions); }
+  double chance = 0;  ///< of a blind guess, mean over the questions
+  double accuracy() const {
+    return questions == 0 ? 0.0 : static_cast<double>(correct) / static_cast<double>(questions);
+  }
 };
 
 struct EvaluateOptions {
-  bool blank_images = false;    ///< every image becomes one grey: what is left is what text alone gives away
+  bool blank_images = false;  ///< every image becomes one grey: what is left is what text alone gives away
   std::int64_t max_new_tokens = 32;
-  std::int64_t limit = 0;       ///< questions; 0: all
+  std::int64_t limit = 0;  ///< questions; 0: all
 };
 
-/// Collective. Asks the first question of every record; each rank answers every world_size-th one. All answers in file
-/// order, on every rank. @throws DataError for a record that cannot be asked, on all ranks alike.
+/// Collective. Asks the first question of every record; each rank answers every world_size-th one. All
+/// answers in file order, on every rank. @throws DataError for a record that cannot be asked, on all ranks
+/// alike.
 std::vector<Answer> evaluate(const model::VisualRwkv& model, const data::SampleReader& reader,
                              const data::SampleFile& questions, const EvaluateOptions& options,
                              const mpi::Communicator& world);

@@ -12,7 +12,8 @@ std::int64_t advance(const model::VisualRwkv& model, at::Tensor x, model::RwkvSt
   const at::Tensor one_sequence = at::zeros({1}, at::kLong);
   at::Tensor v_first;
   for (std::size_t layer = 0; layer < state.size(); ++layer) {
-    const auto result = model.block(static_cast<std::int64_t>(layer), x, v_first, one_sequence, &state[layer]);
+    const auto result =
+        model.block(static_cast<std::int64_t>(layer), x, v_first, one_sequence, &state[layer]);
     x = result.x;
     v_first = result.v_first;
   }
@@ -28,8 +29,8 @@ std::string strip(const std::string& text) {
 
 }  // namespace
 
-std::string generate(const model::VisualRwkv& model, const data::Tokenizer& tokenizer, const data::MicroBatch& prompt,
-                     const GenerateOptions& options) {
+std::string generate(const model::VisualRwkv& model, const data::Tokenizer& tokenizer,
+                     const data::MicroBatch& prompt, const GenerateOptions& options) {
   const at::NoGradGuard no_grad;
   at::Tensor x = model.embed(prompt.token_ids);
   if (prompt.image_starts.numel() > 0)

@@ -21,10 +21,10 @@ struct GenerateOptions {
   std::function<void(std::string_view)> on_token;
 };
 
-/// Answers `prompt` (a packed micro-batch of one sequence) greedily: the prompt runs once, then each token costs one
-/// step of the recurrent state. Ends at the stop token, at id 0 or after max_new_tokens; the text is cut at its first
-/// blank line and stripped.
-std::string generate(const model::VisualRwkv& model, const data::Tokenizer& tokenizer, const data::MicroBatch& prompt,
-                     const GenerateOptions& options);
+/// Answers `prompt` (a packed micro-batch of one sequence) greedily: the prompt runs once, then each token
+/// costs one step of the recurrent state. Ends at the stop token, at id 0 or after max_new_tokens; the text
+/// is cut at its first blank line and stripped.
+std::string generate(const model::VisualRwkv& model, const data::Tokenizer& tokenizer,
+                     const data::MicroBatch& prompt, const GenerateOptions& options);
 
 }  // namespace vrwkv::eval

@@ -46,8 +46,11 @@ class ExampleRun {
   }
 
   checkpoint::TrainingState state(std::int64_t step) const {
-    return {
-        .step = step, .data_position = step * 8, .metrics_rows = step, .bad_samples = 0, .config_toml = "[train]\nseed = 1\n"};
+    return {.step = step,
+            .data_position = step * 8,
+            .metrics_rows = step,
+            .bad_samples = 0,
+            .config_toml = "[train]\nseed = 1\n"};
   }
 
  private:

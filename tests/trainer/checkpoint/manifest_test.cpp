@@ -14,7 +14,11 @@ namespace {
 Manifest example() {
   Manifest manifest;
   manifest.program_version = "0.1.0";
-  manifest.state = {.step = 1200, .data_position = 9600, .metrics_rows = 1200, .bad_samples = 3, .config_toml = "a = \"ü\"\n"};
+  manifest.state = {.step = 1200,
+                    .data_position = 9600,
+                    .metrics_rows = 1200,
+                    .bad_samples = 3,
+                    .config_toml = "a = \"ü\"\n"};
   manifest.world_size = 2;
   manifest.frozen_crc32c = 0x00c0ffee;
   manifest.tensors = {{"w", {2, 3}, 6, true, 0}, {"b", {1, 1, 3}, 3, true, 16}, {"emb", {4, 2}, 8, false, 0}};
