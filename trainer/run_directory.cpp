@@ -5,6 +5,7 @@
 
 #include "common/error.h"
 #include "common/file_system.h"
+#include "common/log.h"
 #include "trainer/checkpoint/checkpoint.h"
 
 namespace vrwkv::trainer {
@@ -58,6 +59,19 @@ std::optional<std::filesystem::path> RunDirectory::checkpoint_to_resume(const Tr
       return newest;
   }
   return newest;
+}
+
+void RunDirectory::abandon_checkpoints_after(std::int64_t step) const {
+  for (const auto& path : checkpoint::list(checkpoints())) {
+    if (path.filename().string() <= fmt::format("step-{:08}", step)) continue;
+    const std::filesystem::path aside = path.string() + ".abandoned";
+    std::error_code failure;
+    std::filesystem::remove_all(aside, failure);
+    if (!failure) std::filesystem::rename(path, aside, failure);
+    if (failure) throw IoError("{}: cannot be set aside ({})", path.string(), failure.message());
+    log::warning("{} belongs to steps that are computed again; it is {} now", path.string(),
+                 aside.filename().string());
+  }
 }
 
 void RunDirectory::prepare(const TrainerConfig& config) const {

@@ -34,6 +34,9 @@ class RunDirectory {
   /// gives other numbers, or the folder holds a run that the request would overwrite.
   std::optional<std::filesystem::path> checkpoint_to_resume(const TrainerConfig& config,
                                                             const ResumeRequest& request) const;
+  /// Renames the checkpoints of later steps to step-NNNNNNNN.abandoned, where nothing looks for them: a run
+  /// that goes on from an older checkpoint has left them behind. One rank does it. @throws IoError.
+  void abandon_checkpoints_after(std::int64_t step) const;
   /// Makes the folder and writes config.toml. One rank does it. @throws IoError.
   void prepare(const TrainerConfig& config) const;
 

@@ -98,6 +98,7 @@ void Trainer::load_start() {
         std::filesystem::copy_file(origin.metrics(), directory_.metrics());
     }
     metrics_.emplace(directory_.metrics(), completed_steps_);
+    if (resumed_from_) directory_.abandon_checkpoints_after(completed_steps_);
     std::filesystem::remove(directory_.requeue_marker());
   });
 }

@@ -33,6 +33,14 @@ class CheckpointCommands(support.ProgramTest):
         rows = [json.loads(line) for line in lines]
         self.assertEqual([row["step"] for row in rows if row["checkpoint_stall_seconds"] > 0], [3, 5])
 
+    def test_going_back_to_an_older_checkpoint(self):
+        shutil.copytree(self.folder / "run", self.folder / "unbroken")
+        self.call("train", self.config, "--resume", self.older, "--max-steps", 5, ranks=RANKS)
+        self.assertEqual([path.name for path in self.checkpoints()], ["step-00000004", "step-00000005"])
+        self.assertTrue((self.folder / "run" / "checkpoints" / "step-00000006.abandoned").is_dir())
+        self.call("train", self.config, ranks=RANKS)
+        self.assert_same_run("run", "unbroken")
+
     def test_list(self):
         run = self.folder / "run"
         listed = json.loads(self.call("checkpoint", "list", run, "--json").out)
