@@ -210,7 +210,13 @@ void TomlReader::fail(std::string_view key, const std::string& message) const {
 
 void TomlReader::fail_type(std::string_view key, std::string_view expected) const {
   const toml::node* node = table_ == nullptr ? nullptr : as_table(table_)->get(key);
-  if (node == nullptr) fail(key, fmt::format("is missing ({} is required). Add it.", expected));
+  if (node == nullptr) {
+    // Rather point at the misspelt key than at the one that it should be.
+    constexpr std::size_t kMisspelt = 2;
+    for (const std::string& unknown : unknown_keys())
+      if (edit_distance(unknown, key) <= kMisspelt) fail_unknown(unknown, std::string(key));
+    fail(key, fmt::format("is missing ({} is required). Add it.", expected));
+  }
   std::ostringstream type;
   type << node->type();
   fail(key, fmt::format("is a TOML {} but {} is expected.", type.str(), expected));
@@ -337,17 +343,25 @@ TomlReader TomlReader::table(std::string_view key) {
 }
 
 void TomlReader::reject_unknown_keys() const {
-  if (table_ == nullptr) return;
-  for (const auto& [key, node] : *as_table(table_)) {
-    const std::string name(key.str());
-    if (std::find(known_.begin(), known_.end(), name) != known_.end()) continue;
-    const std::string where = content_->was_set(full_name(name))
-                                  ? "--set " + full_name(name)
-                                  : fmt::format("{}:{}", content_->file.string(), key.source().begin.line);
-    const std::string near = nearest(name, known_);
-    throw ConfigError("{}: unknown key '{}' (a misspelt key would train with the default).{}", where,
-                      full_name(name), near.empty() ? "" : fmt::format(" Did you mean '{}'?", near));
-  }
+  for (const std::string& key : unknown_keys()) fail_unknown(key, nearest(key, known_));
+}
+
+std::vector<std::string> TomlReader::unknown_keys() const {
+  std::vector<std::string> unknown;
+  if (table_ == nullptr) return unknown;
+  for (const auto& [key, node] : *as_table(table_))
+    if (std::find(known_.begin(), known_.end(), key.str()) == known_.end()) unknown.emplace_back(key.str());
+  return unknown;
+}
+
+void TomlReader::fail_unknown(const std::string& key, const std::string& near) const {
+  const toml::table& table = *as_table(table_);
+  const std::string where =
+      content_->was_set(full_name(key))
+          ? "--set " + full_name(key)
+          : fmt::format("{}:{}", content_->file.string(), table.find(key)->first.source().begin.line);
+  throw ConfigError("{}: unknown key '{}' (a misspelt key would train with the default).{}", where,
+                    full_name(key), near.empty() ? "" : fmt::format(" Did you mean '{}'?", near));
 }
 
 }  // namespace vrwkv

@@ -91,6 +91,8 @@ class TomlReader {
   std::string full_name(std::string_view key) const;
   void record(std::string_view key, std::string value, bool is_path = false) const;
   [[noreturn]] void fail_type(std::string_view key, std::string_view expected) const;
+  [[noreturn]] void fail_unknown(const std::string& key, const std::string& near) const;
+  std::vector<std::string> unknown_keys() const;
 
   TomlDocument::Content* content_;
   const void* table_;               ///< toml::table, or null for an absent one

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <string>
+#include <vector>
 
 #include "common/error.h"
 #include "common/log.h"
@@ -15,6 +19,14 @@ namespace {
 using vrwkv::ExitCode;
 
 int to_int(ExitCode code) { return static_cast<int>(code); }
+
+/// CLI11 would only say that a command is missing.
+void require_known_command(const CLI::App& app, int argc, char** argv) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  if (argc < 2 || argv[1][0] == '-' || std::find(names.begin(), names.end(), argv[1]) != names.end()) return;
+  throw vrwkv::ConfigError("no command '{}'. The commands are {}.", argv[1], fmt::join(names, ", "));
+}
 
 int parse_and_run(int argc, char** argv) {
   CLI::App app("Trains VisualRWKV, an RWKV-7 language model that sees, on one machine or a cluster.",
@@ -32,6 +44,7 @@ int parse_and_run(int argc, char** argv) {
   vrwkv::launcher::add_forward(app, run);
   vrwkv::launcher::add_checkpoint(app, run);
   try {
+    require_known_command(app, argc, argv);
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? to_int(ExitCode::kDone) : to_int(ExitCode::kUsage);

@@ -94,5 +94,12 @@ TEST(TomlReader, InvalidTomlAndMissingFileAreConfigErrors) {
               HasSubstr("/nowhere/x.toml: no such configuration file"));
 }
 
+TEST(TomlReader, AMisspeltRequiredKeyIsNamedItself) {
+  auto document = TomlDocument::parse("[train]\n\nstps = 6\n", "x.toml");
+  const std::string message = message_of([&] { document.root().table("train").integer("steps", 1, 9); });
+  EXPECT_THAT(message, HasSubstr("x.toml:3: unknown key 'train.stps'"));
+  EXPECT_THAT(message, HasSubstr("Did you mean 'steps'?"));
+}
+
 }  // namespace
 }  // namespace vrwkv

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""bad_data_test.py PROGRAM RANKS: data that cannot be used ends the run with 3 on all ranks, or is skipped and counted."""
+import copy
+
+import support
+
+SAMPLES = 24      # two steps see each of them once
+VICTIM = 9        # one image, one question
+
+
+def turns(question, answer):
+    return [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
+
+
+# What happens to the victim, and what the message says beside its id.
+DEFECTS = {
+    "mark without image": ({"conversations": turns("<image>\n<image>\nWhat?", "It.")}, "image"),
+    "image without mark": ({"conversations": turns("What?", "It.")}, "image"),
+    "missing image": ({"image": "nowhere.png"}, "nowhere.png"),
+    "unreadable image": ({"image": "text.jpg"}, "text.jpg"),
+    "truncated image": ({"image": "half.png"}, "half.png"),
+    "empty answer": ({"conversations": turns("<image>\nWhat?", "")}, "answer"),
+    "cut through an image": ({"conversations": turns("word " * 125 + "<image>\nWhat?", "It.")}, "128"),
+    "cut before every target": ({"conversations": turns("<image>\n" + "word " * 200, "It.")}, "128"),
+}
+
+
+class BadData(support.ProgramTest):
+
+    def setUp(self):
+        super().setUp()
+        self.ranks = int(support.ARGUMENTS[0])
+        self.records = support.make_records(SAMPLES)
+        self.make_data(self.records)
+        images = self.folder / "data" / "images"
+        (images / "text.jpg").write_text("This is not a picture.")
+        drawing = (images / "drawing.png").read_bytes()
+        (images / "half.png").write_bytes(drawing[: len(drawing) // 2])
+        self.config = self.write_config(train={"steps": 2}, checkpoint={"every_steps": 1})
+
+    def spoil(self, *defects):
+        """Rewrites the data file with as many bad samples."""
+        records = copy.deepcopy(self.records)
+        for offset, defect in enumerate(defects):
+            records[VICTIM + 4 * offset].update(DEFECTS[defect][0])
+        support.write_records(self.folder / "data" / "samples.json", records)
+
+    def refuse(self, *fragments, arguments=()):
+        result = self.call("train", self.config, *arguments, ranks=self.ranks, expect=support.DATA_REFUSED)
+        messages = [line for line in result.err.splitlines() if line.startswith("vrwkv-dist:")]
+        self.assertEqual(len(messages), 1, result.err)
+        for fragment in fragments:
+            self.assertIn(fragment, messages[0])
+
+    def test_every_defect_stops_the_run(self):
+        for defect, (_, fragment) in DEFECTS.items():
+            with self.subTest(defect):
+                self.spoil(defect)
+                self.refuse("samples.json", f"sample-{VICTIM}", fragment, arguments=["--run-dir", "stopped"])
+
+    def test_nothing_written_before_is_lost(self):
+        self.call("train", self.config, ranks=self.ranks)
+        reference, rows = self.state(), self.metrics()
+        first = self.checkpoints()[0]
+        for path in self.folder.glob("run/checkpoints/step-00000002"):
+            path.rename(self.folder / "later")
+        self.spoil(*["missing image"] * 4)
+        # Whichever step a bad sample is in, step 1 was done and stays; step 2 is refused or was never reached.
+        self.refuse("nowhere.png")
+        self.call("checkpoint", "verify", first)
+        support.write_records(self.folder / "data" / "samples.json", self.records)
+        self.call("train", self.config, ranks=self.ranks)
+        self.assert_same_state(self.state(), reference)
+        self.assertEqual(self.metrics(), rows)
+
+    def test_skipped_samples_are_named_counted_and_contribute_nothing(self):
+        self.spoil("missing image", "empty answer")
+        skip = ["--set", "data.on_bad_sample=skip"]
+        self.call("train", self.config, *skip, ranks=self.ranks)
+        self.assertEqual(sum(row["samples"] for row in self.metrics()), SAMPLES - 2)
+        logs = "".join(path.read_text() for path in (self.folder / "run" / "log").iterdir())
+        for number in (VICTIM, VICTIM + 4):
+            self.assertEqual(logs.count(f"sample-{number}'"), 1, logs)
+        self.call("train", self.config, *skip, "--run-dir", "alone")
+        self.assert_same_run("run", "alone")
+
+    def test_too_many_bad_samples(self):
+        self.spoil("missing image", "empty answer", "unreadable image")
+        limit = ["--set", "data.on_bad_sample=skip", "--set", "data.max_bad_samples=2"]
+        self.refuse("max_bad_samples", "3", arguments=limit)
+        done = self.steps_done()
+        result = self.call("train", self.config, *limit, "--run-dir", "alone", expect=support.DATA_REFUSED)
+        self.assertIn("max_bad_samples", result.err)
+        self.assertEqual(self.steps_done("alone"), done, "the same step on any number of ranks")
+
+    def test_files_that_are_no_data(self):
+        file = self.folder / "data" / "samples.json"
+        for text, *fragments in (("[\n{\"id\": \"a\",\n\"conversations\": [}\n]", "samples.json:"),
+                                 ("{}", "samples.json"), ("[]", "samples.json"), ("", "samples.json"),
+                                 ("[{\"id\": \"a\"}]", "samples.json:1", "conversations")):
+            with self.subTest(text):
+                file.write_text(text)
+                self.refuse(*fragments)
+        file.unlink()
+        self.refuse("samples.json")
+
+
+if __name__ == "__main__":
+    support.main()
