@@ -24,22 +24,37 @@ Json headline(const fs::path& path, const checkpoint::Manifest& manifest) {
           {"bytes", manifest.bytes()}};
 }
 
+void print_line(const Json& one) {
+  const auto path = one["path"].get<std::string>();
+  if (one.contains("damage")) {
+    fmt::print("damaged: {}  {}\n", one["damage"].get<std::string>(), path);
+    return;
+  }
+  fmt::print("step {:>8}  {} ranks  {:>14} bytes  {}\n", one["step"].get<std::int64_t>(),
+             one["world_size"].get<int>(), one["bytes"].get<std::uint64_t>(), path);
+}
+
 int list(const std::string& run, bool json) {
   const fs::path inside = fs::path(run) / "checkpoints";
   const fs::path folder = fs::is_directory(inside) ? inside : fs::path(run);
   if (!fs::is_directory(folder))
     throw ConfigError("{}: no such folder. Name a run directory or its checkpoints folder.", run);
   Json all = Json::array();
-  for (const auto& path : checkpoint::list(folder)) all.push_back(headline(path, checkpoint::describe(path)));
+  bool damaged = false;
+  for (const auto& path : checkpoint::list(folder)) {
+    try {
+      all.push_back(headline(path, checkpoint::describe(path)));
+    } catch (const CheckpointError& error) {
+      all.push_back({{"path", path.string()}, {"damage", error.what()}});
+      damaged = true;
+    }
+  }
   if (json) {
     fmt::print("{}\n", all.dump());
   } else {
-    for (const auto& one : all)
-      fmt::print("step {:>8}  {} ranks  {:>14} bytes  {}\n", one["step"].get<std::int64_t>(),
-                 one["world_size"].get<int>(), one["bytes"].get<std::uint64_t>(),
-                 one["path"].get<std::string>());
+    for (const auto& one : all) print_line(one);
   }
-  return static_cast<int>(ExitCode::kDone);
+  return static_cast<int>(damaged ? ExitCode::kCheckpointDamaged : ExitCode::kDone);
 }
 
 int inspect(const std::string& where, bool json) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <new>
 #include <string>
@@ -52,9 +53,7 @@ int parse_and_run(int argc, char** argv) {
   return run();
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run_program(int argc, char** argv) {
   vrwkv::log::start(/*rank=*/0);
   try {
     return parse_and_run(argc, argv);
@@ -67,4 +66,15 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "vrwkv-dist: {}\n", error.what());
   }
   return to_int(ExitCode::kFailed);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int code = run_program(argc, argv);
+  // Leaves at once. mpirun ends the job when the first rank exits with a code other than 0, and a rank that
+  // is still taking LibTorch down then, with MPI already gone, crashes: the job would end with the code of
+  // that crash.
+  std::fflush(nullptr);
+  std::_Exit(code);
 }

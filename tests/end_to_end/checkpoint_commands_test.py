@@ -80,6 +80,18 @@ class CheckpointCommands(support.ProgramTest):
     def test_cut_file(self):
         self.expect_refusal_then_recovery(self.newest / "rank-0001.h5", cut)
 
+    def test_damaged_manifest(self):
+        self.expect_refusal_then_recovery(self.newest / "manifest.json", cut)
+
+    def test_list_shows_the_others_beside_a_damaged_one(self):
+        cut(self.newest / "manifest.json")
+        listed = json.loads(self.call("checkpoint", "list", "run", "--json", expect=support.CHECKPOINT_DAMAGED).out)
+        self.assertEqual([entry.get("step") for entry in listed], [4, None])
+        self.assertIn("manifest.json", listed[1]["damage"])
+        text = self.call("checkpoint", "list", "run", expect=support.CHECKPOINT_DAMAGED).out.splitlines()
+        self.assertRegex(text[0], "^step +4 ")
+        self.assertRegex(text[1], f"^damaged: .*{self.newest.name}")
+
     def test_nothing_sound_is_left(self):
         flip_bit(self.newest / "rank-0000.h5")
         cut(self.older / "rank-0000.h5")
@@ -96,6 +108,8 @@ class CheckpointCommands(support.ProgramTest):
             self.assertIn(self.newest.name, refusal)
             self.assertIn(file.name, refusal)
             self.assertRegex(refusal, f"resume from .*{self.older.name}")
+            messages = [line for line in refusal.splitlines() if line.startswith("vrwkv-dist:")]
+            self.assertEqual(len(messages), 1, refusal)
         shutil.rmtree(self.newest)
         self.call("train", self.config, ranks=3)
         self.assert_same_state(self.state(), state)

@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/core.h>
 
+#include <exception>
 #include <span>
 #include <string>
 #include <vector>
@@ -62,14 +63,17 @@ TrainingState load_training(const fs::path& checkpoint, sharding::FlatParameters
   if (const auto damage = find_damage_together(checkpoint, manifest, comm)) {
     // Finding an older sound checkpoint reads whole checkpoints: once, not on every rank.
     const std::string report = comm.rank() == 0 ? damage_report(checkpoint, *damage) : std::string();
-    throw CheckpointError("{}", comm.broadcast(report, 0, "report of a damaged checkpoint"));
+    const CheckpointError error("{}", comm.broadcast(report, 0, "report of a damaged checkpoint"));
+    mpi::agree_on_failure(comm, "check of a checkpoint", std::make_exception_ptr(error));
   }
   const std::string differences = describe_differences(manifest.tensors, tensor_table(parameters, frozen));
+  std::exception_ptr foreign;
   if (!differences.empty())
-    throw CheckpointError(
+    foreign = std::make_exception_ptr(CheckpointError(
         "checkpoint {}: its tensors are not this model's: {}. Resume with the configuration it was "
         "trained with.",
-        name_of(checkpoint), differences);
+        name_of(checkpoint), differences));
+  mpi::agree_on_failure(comm, "tensors of a checkpoint", foreign);
   mpi::all_or_none(comm, "read of a checkpoint", [&] {
     read_shard(checkpoint, manifest, parameters, optimizer);
     if (comm.rank() != 0 || frozen.empty()) return;
