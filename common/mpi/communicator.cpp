@@ -180,12 +180,12 @@ std::vector<std::string> Communicator::all_gather(const std::string& text, const
 
 std::vector<double> Communicator::all_gather(std::span<const double> values, const char* what) const {
   std::string bytes(values.size_bytes(), '\0');
-  std::memcpy(bytes.data(), values.data(), values.size_bytes());
+  if (!values.empty()) std::memcpy(bytes.data(), values.data(), values.size_bytes());
   std::vector<double> result;
   for (const auto& part : all_gather(bytes, what)) {
     const std::size_t old = result.size();
     result.resize(old + part.size() / sizeof(double));
-    std::memcpy(result.data() + old, part.data(), part.size());
+    if (!part.empty()) std::memcpy(result.data() + old, part.data(), part.size());
   }
   return result;
 }
