@@ -5,8 +5,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/setup.sh --test
-cmake --preset cpu-release -DVRWKV_BUILD_TESTS=ON -DVRWKV_BUILD_BENCH=ON >build.log 2>&1 || { cat build.log; exit 1; }
-mv build.log build/configure.log
+mkdir -p build
+cmake --preset cpu-release -DVRWKV_BUILD_TESTS=ON -DVRWKV_BUILD_BENCH=ON >build/configure.log 2>&1 ||
+  { cat build/configure.log; exit 1; }
 cmake --build --preset cpu-release
 ctest --test-dir build --output-on-failure --no-tests=error --parallel "$(nproc)" "$@"
 printf 'make test: done in %d min %02d s\n' $((SECONDS / 60)) $((SECONDS % 60))
