@@ -117,10 +117,18 @@ class RecordParser {
   std::optional<dom::element> id_, sample_id_, image_, conversations_, kind_, chance_;
 };
 
+MappedFile map_samples(const std::filesystem::path& path) {
+  try {
+    return MappedFile(path);
+  } catch (const IoError& error) {
+    throw DataError("{} Check [data] file.", error.what());
+  }
+}
+
 }  // namespace
 
 SampleFile SampleFile::open(const std::filesystem::path& path) {
-  SampleFile samples{MappedFile(path)};
+  SampleFile samples{map_samples(path)};
   const std::string_view content = samples.file_.content();
   JsonArrayScanner scanner(content, path.string());
   while (const auto element = scanner.next()) {

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/mapped_file.h"
+#include "common/mapped_file.h"
 
 namespace vrwkv::data {
 

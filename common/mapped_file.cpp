@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "data/mapped_file.h"
+#include "common/mapped_file.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -11,11 +11,11 @@
 #include "common/error.h"
 #include "common/file_system.h"
 
-namespace vrwkv::data {
+namespace vrwkv {
 namespace {
 
 [[noreturn]] void refuse(const std::filesystem::path& path, int reason) {
-  throw DataError("{}: cannot be opened ({}). Check [data] file.", path.string(), std::strerror(reason));
+  throw IoError("{}: cannot be opened ({}).", path.string(), std::strerror(reason));
 }
 
 }  // namespace
@@ -36,4 +36,11 @@ MappedFile::~MappedFile() {
   if (!content_.empty()) ::munmap(const_cast<char*>(content_.data()), content_.size());
 }
 
-}  // namespace vrwkv::data
+void MappedFile::drop(std::size_t begin, std::size_t count) const noexcept {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t first = (begin + page - 1) / page * page;  // a page that is shared with neighbours stays
+  const std::size_t last = (begin + count) / page * page;
+  if (first < last) ::madvise(const_cast<char*>(content_.data()) + first, last - first, MADV_DONTNEED);
+}
+
+}  // namespace vrwkv
