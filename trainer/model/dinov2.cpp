@@ -15,9 +15,9 @@ DinoV2::DinoV2(const DinoV2Config& config, const ParameterFactory& parameters)
       reg_token_(parameters.normal("reg_token", {1, config.registers, config.width}, kTokenDeviation)),
       pos_embed_(parameters.normal("pos_embed", {1, grid() * grid(), config.width}, kTokenDeviation)),
       patch_embed_(parameters, config.patch_size, config.width) {
-  for (std::int64_t i = 0; i < config.depth - 1; ++i)
-    blocks_.emplace_back(parameters.block(i), VitBlock::Sizes{config.width, config.heads, config.mlp_hidden,
-                                                              /*layer_scale=*/true});
+  const VitBlock::Sizes sizes{config.width, config.heads, config.mlp_hidden, /*layer_scale=*/true};
+  for (std::int64_t i = 0; i < config.depth - 1; ++i) blocks_.emplace_back(parameters.block(i), sizes);
+  list_unused_end(parameters, config.depth - 1, sizes);
 }
 
 at::Tensor DinoV2::forward(const at::Tensor& images) const {

@@ -10,7 +10,8 @@
 namespace vrwkv::model {
 
 /// DINOv2 with registers (timm's vit_*_reg4_dinov2): patch tokens after the second-to-last block, without the
-/// final norm. The last block and the norm of a published file are never computed and do not exist here.
+/// final norm. The last block and the norm of a published file are never computed: they are listed among the
+/// parameters, so that what was loaded can be written again whole.
 class DinoV2 final : public VisionEncoder {
  public:
   DinoV2(const DinoV2Config& config, const ParameterFactory& parameters);

@@ -45,12 +45,12 @@ void orthonormalize_rows(double* rows, std::int64_t count, std::int64_t length) 
 
 }  // namespace
 
-ParameterFactory::ParameterFactory(std::optional<std::uint64_t> seed, std::vector<NamedTensor>& list,
+ParameterFactory::ParameterFactory(std::uint64_t seed, Draws draws, std::vector<NamedTensor>& list,
                                    std::string prefix)
-    : seed_(seed), list_(&list), prefix_(std::move(prefix)) {}
+    : seed_(seed), draws_(std::move(draws)), list_(&list), prefix_(std::move(prefix)) {}
 
 ParameterFactory ParameterFactory::below(const std::string& prefix) const {
-  return {seed_, *list_, prefix_ + prefix};
+  return {seed_, draws_, *list_, prefix_ + prefix};
 }
 
 ParameterFactory ParameterFactory::block(std::int64_t index) const {
@@ -58,14 +58,14 @@ ParameterFactory ParameterFactory::block(std::int64_t index) const {
 }
 
 at::Generator ParameterFactory::generator(const std::string& name) const {
-  return at::detail::createCPUGenerator(derive_seed(*seed_, prefix_ + name));
+  return at::detail::createCPUGenerator(derive_seed(seed_, prefix_ + name));
 }
 
 at::Tensor ParameterFactory::add(const std::string& name, at::IntArrayRef shape,
                                  const std::function<void(at::Tensor&)>& fill) const {
   const at::NoGradGuard no_grad;
   at::Tensor tensor = at::empty(shape, at::kFloat);
-  if (seed_) fill(tensor);
+  if (draws_(prefix_ + name)) fill(tensor);
   list_->push_back({prefix_ + name, tensor});
   return tensor;
 }

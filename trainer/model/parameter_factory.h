@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,13 +14,13 @@ namespace vrwkv::model {
 
 /// Makes a model's fp32 parameters one by one and lists each under its full name. A name is so written once,
 /// where the tensor is made. Every tensor draws from a generator of its own, seeded by seed and full name:
-/// its values depend on neither the global generator, nor threads, nor what else was made. Without a seed,
-/// tensors keep what memory holds.
+/// its values depend on neither the global generator, nor threads, nor what else was made.
 class ParameterFactory {
  public:
+  /// Which parameters are drawn, by full name; the others keep what memory holds.
+  using Draws = std::function<bool(const std::string&)>;
   /// @param list  where parameters are added; must outlive the factory.
-  ParameterFactory(std::optional<std::uint64_t> seed, std::vector<NamedTensor>& list,
-                   std::string prefix = {});
+  ParameterFactory(std::uint64_t seed, Draws draws, std::vector<NamedTensor>& list, std::string prefix = {});
   /// A factory of the same list whose names all begin with this one's prefix and then `prefix`.
   ParameterFactory below(const std::string& prefix) const;
   /// below("blocks.INDEX."), as all parts name their blocks.
@@ -43,7 +42,8 @@ class ParameterFactory {
                  const std::function<void(at::Tensor&)>& fill) const;
   at::Generator generator(const std::string& name) const;
 
-  std::optional<std::uint64_t> seed_;
+  std::uint64_t seed_;
+  Draws draws_;
   std::vector<NamedTensor>* list_;
   std::string prefix_;
 };

@@ -10,8 +10,8 @@
 namespace vrwkv::model {
 
 /// SigLIP's image tower (timm's vit_*_siglip, exact GELU): tokens after the second-to-last block, without the
-/// final norm. The last block, norm and attention pooling of a published file are never computed and do not
-/// exist here.
+/// final norm. The last block, norm and attention pooling of a published file are never computed: they are
+/// listed among the parameters, so that what was loaded can be written again whole.
 class Siglip final : public VisionEncoder {
  public:
   Siglip(const SiglipConfig& config, const ParameterFactory& parameters);

@@ -44,9 +44,9 @@ std::optional<Projector> make_projector(const ModelConfig& config, const Paramet
 }  // namespace
 
 struct VisualRwkv::Parts {
-  Parts(const ModelConfig& model_config, std::optional<std::uint64_t> seed)
+  Parts(const ModelConfig& model_config, std::uint64_t seed, const ParameterFactory::Draws& draws)
       : config(checked(model_config)),
-        factory(seed, parameters),
+        factory(seed, draws, parameters),
         rwkv(config.language_model, factory.below("rwkv.")),
         encoders(make_encoders(config.vision, factory.below("vit."))),
         projector(make_projector(config, factory.below("proj."))) {}
@@ -65,11 +65,14 @@ struct VisualRwkv::Parts {
   }
 };
 
-VisualRwkv::VisualRwkv(const ModelConfig& config, std::optional<std::uint64_t> seed)
-    : parts_(std::make_unique<Parts>(config, seed)) {}
+VisualRwkv::VisualRwkv(const ModelConfig& config, std::uint64_t seed,
+                       const std::function<bool(const std::string&)>& draws)
+    : parts_(std::make_unique<Parts>(config, seed, draws)) {}
 VisualRwkv::VisualRwkv(const ModelConfig& config, std::uint64_t seed)
-    : VisualRwkv(config, std::optional(seed)) {}
-VisualRwkv VisualRwkv::uninitialized(const ModelConfig& config) { return {config, std::nullopt}; }
+    : VisualRwkv(config, seed, [](const std::string&) { return true; }) {}
+VisualRwkv VisualRwkv::uninitialized(const ModelConfig& config) {
+  return {config, 0, [](const std::string&) { return false; }};
+}
 VisualRwkv::VisualRwkv(VisualRwkv&&) noexcept = default;
 VisualRwkv& VisualRwkv::operator=(VisualRwkv&&) noexcept = default;
 VisualRwkv::~VisualRwkv() = default;
@@ -77,6 +80,16 @@ VisualRwkv::~VisualRwkv() = default;
 const ModelConfig& VisualRwkv::config() const { return parts_->config; }
 
 const std::vector<NamedTensor>& VisualRwkv::parameters() const { return parts_->parameters; }
+
+bool VisualRwkv::is_unused(const ModelConfig& config, const std::string& parameter) {
+  const auto is_end = [&](const std::string& tower, std::int64_t depth) {
+    return parameter.starts_with(tower + "norm.") || parameter.starts_with(tower + "attn_pool.") ||
+           parameter.starts_with(fmt::format("{}blocks.{}.", tower, depth - 1));
+  };
+  const VisionConfig& vision = config.vision;
+  return (vision.dinov2 && is_end("vit.dino_featurizer.", vision.dinov2->depth)) ||
+         (vision.siglip && is_end("vit.siglip_featurizer.", vision.siglip->depth));
+}
 
 std::vector<std::int64_t> VisualRwkv::image_sizes() const {
   std::set<std::int64_t> sizes;

@@ -4,9 +4,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
-#include <optional>
+#include <string>
 #include <vector>
 
 #include "kernels/named_tensor.h"
@@ -33,6 +34,9 @@ class VisualRwkv {
   /// and a tensor keeps its values when other parts of the model change. requires_grad is off everywhere.
   /// @throws ConfigError as validate() does.
   VisualRwkv(const ModelConfig& config, std::uint64_t seed);
+  /// The same, but only the parameters whose names `draws` chooses get values: the caller loads the others.
+  VisualRwkv(const ModelConfig& config, std::uint64_t seed,
+             const std::function<bool(const std::string&)>& draws);
   /// Parameters without values, for a caller that loads all of them.
   static VisualRwkv uninitialized(const ModelConfig& config);
   VisualRwkv(VisualRwkv&&) noexcept;
@@ -44,6 +48,10 @@ class VisualRwkv {
   /// All parameters under their state_dict names ("rwkv.", then "vit.", then "proj."), in a fixed order. The
   /// tensors are the model's own handles: set_data and requires_grad_ on them are seen by the model.
   const std::vector<NamedTensor>& parameters() const;
+
+  /// Whether nothing is computed with this parameter: the ends of encoders behind the features in use. It is
+  /// there so that what was loaded can be written again whole.
+  static bool is_unused(const ModelConfig& config, const std::string& parameter);
 
   /// Distinct pixel sizes that the encoders want, ascending.
   std::vector<std::int64_t> image_sizes() const;
@@ -84,7 +92,6 @@ class VisualRwkv {
 
  private:
   struct Parts;
-  VisualRwkv(const ModelConfig& config, std::optional<std::uint64_t> seed);
   std::unique_ptr<Parts> parts_;
 };
 

@@ -41,4 +41,9 @@ at::Tensor VitBlock::operator()(const at::Tensor& x) const {
   return add_scaled(attended, fc2_(at::gelu(fc1_(norm2_(attended)))), ls2_);
 }
 
+void list_unused_end(const ParameterFactory& parameters, std::int64_t block, const VitBlock::Sizes& sizes) {
+  VitBlock(parameters.block(block), sizes);
+  LayerNorm(parameters, "norm", sizes.width, kVitEpsilon);
+}
+
 }  // namespace vrwkv::model

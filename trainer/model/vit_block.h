@@ -43,4 +43,7 @@ class VitBlock {
   at::Tensor ls2_;
 };
 
+/// Lists a tower's last block and its final norm among the parameters, without keeping what computes them.
+void list_unused_end(const ParameterFactory& parameters, std::int64_t block, const VitBlock::Sizes& sizes);
+
 }  // namespace vrwkv::model
