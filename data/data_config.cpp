@@ -3,11 +3,11 @@
 
 namespace vrwkv::data {
 
-DataConfig read_data_config(TomlReader table) {
+DataConfig read_data_config(TomlReader table, const DataConfig& defaults) {
   constexpr std::int64_t kMostTokens = 1 << 24;
   constexpr std::int64_t kMostSamples = std::int64_t{1} << 40;
-  DataConfig config;
-  config.file = table.path("file");
+  DataConfig config = defaults;
+  config.file = table.path("file", defaults.file.empty() ? std::nullopt : std::optional(defaults.file));
   config.image_folder = table.path("image_folder", config.image_folder);
   config.vocabulary = table.path("vocabulary", config.vocabulary);
   config.eval_file = table.path("eval_file", config.eval_file);

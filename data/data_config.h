@@ -27,7 +27,8 @@ struct DataConfig {
   std::int64_t max_bad_samples = 0;  ///< with kSkip: more than so many end the run; 0: no limit
 };
 
+/// @param defaults  the values of keys that the table leaves out; without a file there, `file` is required.
 /// @throws ConfigError on unknown, missing or mistyped keys. Opens no file.
-DataConfig read_data_config(TomlReader table);
+DataConfig read_data_config(TomlReader table, const DataConfig& defaults = {});
 
 }  // namespace vrwkv::data

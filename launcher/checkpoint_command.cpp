@@ -119,12 +119,14 @@ void add_one(CLI::App& parent, Run& run, const char* name, const char* help,
 }  // namespace
 
 void add_checkpoint(CLI::App& app, Run& run) {
-  CLI::App* command = app.add_subcommand("checkpoint", "List, inspect or verify checkpoints.");
+  CLI::App* command =
+      app.add_subcommand("checkpoint", "List, inspect, verify, import or export checkpoints.");
   command->require_subcommand(1);
   command->footer("Example: vrwkv-dist checkpoint verify runs/quickstart-stage1");
   add_one(*command, run, "list", "The checkpoints of a run, oldest first.", list);
   add_one(*command, run, "inspect", "What a checkpoint holds.", inspect);
   add_one(*command, run, "verify", "Read every byte and compare the checksums.", verify);
+  add_weights(*command, run);
 }
 
 }  // namespace vrwkv::launcher

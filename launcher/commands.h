@@ -8,6 +8,12 @@
 /// becomes its work, which returns the exit code or throws a vrwkv::Error.
 namespace vrwkv::launcher {
 
+inline constexpr const char* kModelHelp = "Run directory, checkpoint, or file of published weights";
+inline constexpr const char* kModelSetHelp =
+    "With published weights: a key of [model] or [vision] that replaces what the shapes say (repeatable), "
+    "for "
+    "example vision.siglip.heads=4";
+
 using Run = std::function<int()>;
 
 void add_train(CLI::App& app, Run& run);
@@ -16,5 +22,7 @@ void add_eval(CLI::App& app, Run& run);
 void add_forward(CLI::App& app, Run& run);
 void add_generate(CLI::App& app, Run& run);
 void add_checkpoint(CLI::App& app, Run& run);
+/// `import` and `export`, below `checkpoint`.
+void add_weights(CLI::App& checkpoint, Run& run);
 
 }  // namespace vrwkv::launcher

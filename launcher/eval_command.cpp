@@ -117,7 +117,8 @@ void add_eval(CLI::App& app, Run& run) {
       app.add_subcommand("eval", "Ask held-out questions, distributed over the ranks, and score them.");
   command->add_option("CONFIG", options->config, "Configuration file (TOML)")->required();
   command->add_option("--set", options->settings, "Override one key: table.key=value (repeatable)");
-  command->add_option("--model", options->model, "Run directory or checkpoint (default: [run] directory)");
+  command->add_option("--model", options->model,
+                      "Run directory, checkpoint or published weights (default: [run] directory)");
   command->add_option("--benchmark", options->benchmark, "exact: the answer equals the first gpt turn")
       ->check(CLI::IsMember({"exact"}))
       ->capture_default_str();

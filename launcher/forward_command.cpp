@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/error.h"
 #include "launcher/commands.h"
@@ -17,6 +18,7 @@ namespace {
 
 struct Options {
   std::string model;
+  std::vector<std::string> settings;
   std::string samples;
   std::string image_folder;
   std::string output;
@@ -35,7 +37,7 @@ int forward(const Options& options, const mpi::Communicator& world) {
     throw ConfigError("forward: started on {} ranks (it is one process's work). Start it without mpirun.",
                       world.size());
   set_up_threads(options.threads);
-  const auto loaded = trainer::load_model(options.model);
+  const auto loaded = trainer::load_model(options.model, options.settings);
   const auto& config = loaded.config;
   const auto tokenizer = data::Tokenizer::load(
       trainer::find_vocabulary(options.vocabulary.empty() ? config.data.vocabulary
@@ -63,7 +65,8 @@ void add_forward(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand(
       "forward", "Write logits, losses, gradients and features of samples, for parity work.");
-  command->add_option("--model", options->model, "Run directory or checkpoint")->required();
+  command->add_option("--model", options->model, kModelHelp)->required();
+  command->add_option("--set", options->settings, kModelSetHelp);
   command->add_option("--samples", options->samples, "LLaVA JSON")->required();
   command->add_option("--image-folder", options->image_folder, "Their images");
   command->add_option("--output", options->output, "HDF5 file; replaced when the new one is whole")

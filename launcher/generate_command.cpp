@@ -21,6 +21,7 @@ namespace {
 
 struct Options {
   std::string model;
+  std::vector<std::string> settings;
   std::vector<std::string> images;
   std::string prompt;
   std::string vocabulary;
@@ -30,7 +31,7 @@ struct Options {
 
 int generate(const Options& options) {
   set_up_threads(options.threads);
-  const auto loaded = trainer::load_model(options.model);
+  const auto loaded = trainer::load_model(options.model, options.settings);
   const auto tokenizer = data::Tokenizer::load(
       trainer::find_vocabulary(options.vocabulary.empty() ? loaded.config.data.vocabulary
                                                           : std::filesystem::path(options.vocabulary)),
@@ -65,7 +66,8 @@ int generate(const Options& options) {
 void add_generate(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("generate", "Answer one question about images, streamed.");
-  command->add_option("--model", options->model, "Run directory or checkpoint")->required();
+  command->add_option("--model", options->model, kModelHelp)->required();
+  command->add_option("--set", options->settings, kModelSetHelp);
   command->add_option("--image", options->images, "Image file (repeatable)");
   command->add_option("--prompt", options->prompt, "The question")->required();
   command->add_option("--vocabulary", options->vocabulary, "World vocabulary (default: beside the program)");

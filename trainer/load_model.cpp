@@ -2,52 +2,44 @@
 #include "trainer/load_model.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
-#include <fmt/ranges.h>
-
-#include <map>
-#include <string>
-#include <vector>
 
 #include "common/error.h"
 #include "trainer/checkpoint/checkpoint.h"
+#include "trainer/weights/infer_config.h"
+#include "trainer/weights/load.h"
 
 namespace vrwkv::trainer {
+namespace {
 
-void load_model_parameters(model::VisualRwkv& model, const std::filesystem::path& path) {
-  const std::filesystem::path checkpoint = checkpoint::resolve(path);
-  std::map<std::string, at::Tensor> stored = checkpoint::load_parameters(checkpoint);
-  std::vector<std::string> problems;
-  const at::NoGradGuard no_grad;
-  for (const auto& [name, tensor] : model.parameters()) {
-    const auto found = stored.find(name);
-    if (found == stored.end()) {
-      problems.push_back(name + " is missing");
-      continue;
-    }
-    if (found->second.sizes() != tensor.sizes())
-      problems.push_back(fmt::format("{} is ({}) instead of ({})", name,
-                                     fmt::join(found->second.sizes(), ", "),
-                                     fmt::join(tensor.sizes(), ", ")));
-    else
-      tensor.copy_(found->second);
-    stored.erase(found);
-  }
-  for (const auto& [name, tensor] : stored) problems.push_back(name + " is surplus");
-  if (!problems.empty())
-    throw ConfigError(
-        "{}: does not fit the configured model: {}. Make [model] and [vision] those of the checkpoint.",
-        checkpoint.string(), fmt::join(problems, "; "));
+LoadedModel load(TrainerConfig config, const std::filesystem::path& path, const WeightSource& source) {
+  weights::fill_ranks(config.model.language_model, source.table);
+  model::VisualRwkv model = model::VisualRwkv::uninitialized(config.model);
+  const std::string misfits = weights::describe_misfits(source.table, model, /*projector_is_optional=*/false);
+  if (!misfits.empty()) throw ConfigError("{}: is not a whole model: {}.", source.where, misfits);
+  weights::load(source.table, model);
+  return {std::move(config), path, std::move(model)};
 }
 
-LoadedModel load_model(const std::filesystem::path& path) {
+}  // namespace
+
+TrainerConfig infer_config(const WeightSource& source, const std::vector<std::string>& settings) {
+  const std::string text =
+      weights::model_toml(weights::infer_model_config(source.table, source.native, source.where));
+  return read_model_only(TomlDocument::parse(text, source.where, settings));
+}
+
+LoadedModel load_model(const std::filesystem::path& path, const std::vector<std::string>& settings) {
+  if (is_published_file(path)) {
+    const WeightSource source = open_published_weights({path});
+    return load(infer_config(source, settings), path, source);
+  }
+  if (!settings.empty())
+    throw ConfigError("{}: --set is for files of published weights (a checkpoint knows its configuration).",
+                      path.string());
   const std::filesystem::path checkpoint = checkpoint::resolve(path);
-  const auto manifest = checkpoint::describe(checkpoint);
-  TrainerConfig config =
-      read_trainer_config(TomlDocument::parse(manifest.state.config_toml, checkpoint / "config.toml"));
-  model::VisualRwkv model = model::VisualRwkv::uninitialized(config.model);
-  load_model_parameters(model, checkpoint);
-  return {std::move(config), checkpoint, std::move(model)};
+  const std::string stored = checkpoint::describe(checkpoint).state.config_toml;
+  return load(read_stored_config(stored, checkpoint / "config.toml"), checkpoint,
+              open_checkpoint_weights(checkpoint));
 }
 
 }  // namespace vrwkv::trainer

@@ -2,23 +2,31 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "trainer/model/visual_rwkv.h"
 #include "trainer/trainer_config.h"
+#include "trainer/weight_source.h"
 
 namespace vrwkv::trainer {
 
-/// Copies every parameter of `model` from a checkpoint (`path` as checkpoint::resolve takes it).
-/// @throws ConfigError naming all missing, surplus and misshapen tensors; @throws CheckpointError when it is
-/// damaged.
-void load_model_parameters(model::VisualRwkv& model, const std::filesystem::path& path);
-
-/// A trained model, ready to answer, with the configuration it was trained by.
+/// A trained model, ready to answer, with the configuration it was trained by; of published weights, one with
+/// [model] and [vision] as their shapes say and defaults for the rest.
 struct LoadedModel {
   TrainerConfig config;
-  std::filesystem::path checkpoint;
+  std::filesystem::path checkpoint;  ///< of ours, or the file
   model::VisualRwkv model;
 };
-LoadedModel load_model(const std::filesystem::path& path);
+
+/// Opens a checkpoint (`path` as checkpoint::resolve takes it) or one file of published weights: a whole
+/// VisualRWKV, or a language model alone.
+/// @param settings  "vision.siglip.heads=4": keys of [model] and [vision] that replace what the shapes of
+///                  published weights say.
+/// @throws ConfigError naming all missing, surplus and misshapen tensors; CheckpointError when it is damaged.
+LoadedModel load_model(const std::filesystem::path& path, const std::vector<std::string>& settings = {});
+
+/// The configuration of the model that published weights are of.
+TrainerConfig infer_config(const WeightSource& source, const std::vector<std::string>& settings);
 
 }  // namespace vrwkv::trainer

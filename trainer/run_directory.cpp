@@ -25,8 +25,8 @@ void require_same_numbers(const TrainerConfig& config, const TrainerConfig& stor
 std::filesystem::path requested_checkpoint(const TrainerConfig& config, const std::filesystem::path& path) {
   std::filesystem::path checkpoint = checkpoint::resolve(path);
   const std::string stored = checkpoint::describe(checkpoint).state.config_toml;
-  require_same_numbers(config, read_trainer_config(TomlDocument::parse(stored, checkpoint / "config.toml")),
-                       checkpoint, "checkpoint was written by", "--resume");
+  require_same_numbers(config, read_stored_config(stored, checkpoint / "config.toml"), checkpoint,
+                       "checkpoint was written by", "--resume");
   return checkpoint;
 }
 

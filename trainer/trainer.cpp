@@ -14,9 +14,9 @@
 #include "sharding/leaf_sums.h"
 #include "sharding/reduction_tree.h"
 #include "trainer/checkpoint/checkpoint.h"
-#include "trainer/load_model.h"
 #include "trainer/stop_signal.h"
 #include "trainer/vocabulary.h"
+#include "trainer/weight_source.h"
 
 namespace vrwkv::trainer {
 namespace {
@@ -35,6 +35,16 @@ sharding::LeafRange leaves_of(const mpi::Communicator& world, std::int64_t micro
         "ranks, or lower [train] micro_batch_size.",
         world.size(), micro_batches, micro_batches);
   return sharding::leaf_range(micro_batches, world.rank(), world.size());
+}
+
+/// The model of a new run with its initial parameters, or one of a resumed run, whose parameters are still to
+/// be loaded.
+model::VisualRwkv start_model(const TrainerConfig& config,
+                              const std::optional<std::filesystem::path>& resumed_from) {
+  if (resumed_from) return model::VisualRwkv::uninitialized(with_ranks_of(config.model, *resumed_from));
+  const WeightSource source = open_initial_weights(config);
+  if (!source.empty()) log::information("starting from the parameters of {}", source.where);
+  return make_model(config.model, source, config.train.seed);
 }
 
 std::unique_ptr<data::Loader> open_loader(const TrainerConfig& config,
@@ -59,7 +69,7 @@ Trainer::Trainer(const TrainerConfig& config, const TrainOptions& options, const
                                        leaves_of(world, config.train.micro_batches());
                                        return directory_.checkpoint_to_resume(config, options.resume);
                                      })),
-      model_(config.model, config.train.seed),
+      model_(mpi::all_or_none(world, "weights", [&] { return start_model(config, resumed_from_); })),
       loader_(mpi::all_or_none(world, "data", [&] { return open_loader(config, model_.image_sizes()); })),
       frozen_(config.train.trainable.frozen(model_.parameters())),
       parameters_(config.train.trainable.trainable(model_.parameters())),
@@ -85,9 +95,6 @@ void Trainer::load_start() {
     completed_steps_ = state.step;
     bad_samples_ = state.bad_samples;
     log::information("resuming after step {} from {}", state.step, resumed_from_->string());
-  } else if (!config_.initial_model.empty()) {
-    mpi::all_or_none(world_, "initial model", [&] { load_model_parameters(model_, config_.initial_model); });
-    log::information("starting from the parameters of {}", config_.initial_model.string());
   }
   mpi::all_or_none(world_, "metrics", [&] {
     if (world_.rank() != 0) return;

@@ -11,6 +11,12 @@ namespace vrwkv::trainer {
 namespace {
 
 constexpr std::int64_t kMost = std::int64_t{1} << 40;
+constexpr const char* kOriginal = "visualrwkv-7.00";
+
+/// A default that is none when it is empty: the key is required then.
+std::optional<std::filesystem::path> optional_path(const std::filesystem::path& path) {
+  return path.empty() ? std::nullopt : std::optional(path);
+}
 
 std::vector<bool> read_recompute(TomlReader& table, std::int64_t blocks) {
   const std::string mode = table.one_of("recompute", {"none", "all", "listed"}, "none");
@@ -22,7 +28,34 @@ std::vector<bool> read_recompute(TomlReader& table, std::int64_t blocks) {
   return recompute;
 }
 
-TrainConfig read_train_config(TomlReader table, const model::ModelConfig& model) {
+/// The paths of [paths] that are the defaults of keys elsewhere.
+struct PathDefaults {
+  std::filesystem::path initial_model, data_file, image_folder, run_directory;
+};
+
+PathDefaults read_paths(TomlReader table, PublishedPaths& published) {
+  PathDefaults defaults;
+  published.language_model = table.path("language_model", published.language_model);
+  published.dinov2 = table.path("dinov2", published.dinov2);
+  published.siglip = table.path("siglip", published.siglip);
+  published.sam = table.path("sam", published.sam);
+  defaults.initial_model = table.path("initial_model", defaults.initial_model);
+  defaults.data_file = table.path("data_file", defaults.data_file);
+  defaults.image_folder = table.path("image_folder", defaults.image_folder);
+  defaults.run_directory = table.path("run_directory", defaults.run_directory);
+  table.reject_unknown_keys();
+  return defaults;
+}
+
+data::DataConfig data_defaults([[maybe_unused]] bool original, const PathDefaults& paths) {
+  data::DataConfig defaults;
+  defaults.file = paths.data_file;
+  defaults.image_folder = paths.image_folder;
+  return defaults;
+}
+
+TrainConfig read_train_config(TomlReader table, const model::ModelConfig& model,
+                              const std::string& default_l2wrap) {
   TrainConfig config;
   config.stage = table.integer("stage", 1, 2);
   config.steps = table.integer("steps", 1, kMost);
@@ -41,7 +74,7 @@ TrainConfig read_train_config(TomlReader table, const model::ModelConfig& model)
     table.fail("trainable",
                "is the projector alone, but a model without vision encoders has none (nothing would learn). "
                "Add a table [vision.dinov2], [vision.siglip] or [vision.sam], or name other parts.");
-  config.l2wrap = l2wrap_of(table.one_of("l2wrap", {"supervised", "all", "off"}, "supervised"));
+  config.l2wrap = l2wrap_of(table.one_of("l2wrap", {"supervised", "all", "off"}, default_l2wrap));
   config.gradient_clip = table.number("gradient_clip", 0, 1e12, 1.0);
   config.recompute = read_recompute(table, model.language_model.n_layer);
   config.seed =
@@ -80,9 +113,9 @@ CheckpointConfig read_checkpoint_config(TomlReader table) {
   return config;
 }
 
-RunConfig read_run_config(TomlReader table) {
+RunConfig read_run_config(TomlReader table, const std::filesystem::path& default_directory) {
   RunConfig config;
-  config.directory = table.path("directory");
+  config.directory = table.path("directory", optional_path(default_directory));
   if (config.directory.empty()) table.fail("directory", "is empty. Name a folder for the run's files.");
   config.device = table.one_of("device", {"auto", "cpu"}, config.device);
   config.threads_per_rank = table.integer("threads_per_rank", 1, 4096, config.threads_per_rank);
@@ -93,9 +126,10 @@ RunConfig read_run_config(TomlReader table) {
 }
 
 bool changes_numbers(const ResolvedKey& key) {
-  // `stage` is the default of `trainable`, which counts itself.
+  // `stage` and `compat` are only the defaults of keys that count themselves.
   static const std::set<std::string> kSameBits = {"data.on_bad_sample", "data.max_bad_samples",
-                                                  "train.recompute", "train.recompute_blocks", "train.stage"};
+                                                  "train.recompute",    "train.recompute_blocks",
+                                                  "train.stage",        "model.compat"};
   const std::string table = key.name.substr(0, key.name.find('.'));
   return !key.is_path && table != "run" && table != "sharding" && table != "checkpoint" &&
          !kSameBits.contains(key.name);
@@ -114,20 +148,39 @@ TrainerConfig read_trainer_config(TomlDocument document,
     document.set("run.directory", std::filesystem::absolute(*run_directory).lexically_normal().string());
   TomlReader root = document.root();
   TrainerConfig config;
+  const PathDefaults paths = read_paths(root.table("paths"), config.published);
   TomlReader model = root.table("model");
-  config.initial_model = model.path("initial_model", std::filesystem::path());
+  const bool original = model.one_of("compat", {"none", kOriginal}, "none") == kOriginal;
+  config.initial_model = model.path("initial_model", paths.initial_model);
   config.model = model::read_model_config(model, root.table("vision"));
-  config.data = data::read_data_config(root.table("data"));
-  config.train = read_train_config(root.table("train"), config.model);
+  config.data = data::read_data_config(root.table("data"), data_defaults(original, paths));
+  config.train = read_train_config(root.table("train"), config.model, original ? "all" : "supervised");
   config.optimizer = read_optimizer_config(root.table("optimizer"), config.train.steps);
   config.bucket_elements = read_sharding_config(root.table("sharding"));
   config.checkpoint = read_checkpoint_config(root.table("checkpoint"));
-  config.run = read_run_config(root.table("run"));
+  config.run = read_run_config(root.table("run"), paths.run_directory);
   root.reject_unknown_keys();
   config.resolved_toml = document.resolved_toml();
   std::copy_if(document.resolved().begin(), document.resolved().end(),
                std::back_inserter(config.numeric_keys), changes_numbers);
   return config;
+}
+
+TrainerConfig read_model_only(TomlDocument document) {
+  TomlReader root = document.root();
+  TrainerConfig config;
+  config.model = model::read_model_config(root.table("model"), root.table("vision"));
+  root.reject_unknown_keys();
+  config.train.stage = 2;
+  config.train.trainable = TrainableParts::of_stage(2);
+  config.resolved_toml = document.resolved_toml();
+  return config;
+}
+
+TrainerConfig read_stored_config(std::string_view text, const std::filesystem::path& name) {
+  TomlDocument document = TomlDocument::parse(text, name);
+  return document.root().has("train") ? read_trainer_config(std::move(document))
+                                      : read_model_only(std::move(document));
 }
 
 std::vector<std::string> numeric_differences(const TrainerConfig& here, const TrainerConfig& there) {

@@ -55,11 +55,20 @@ struct RunConfig {
   std::int64_t wait_limit_seconds = 1800;
 };
 
+/// Files of published weights that a new run starts from; "" where none is named.
+struct PublishedPaths {
+  std::filesystem::path language_model;
+  std::filesystem::path dinov2;
+  std::filesystem::path siglip;
+  std::filesystem::path sam;
+};
+
 /// A whole configuration file, read and validated.
 struct TrainerConfig {
   model::ModelConfig model;
-  std::filesystem::path
-      initial_model;  ///< run directory or checkpoint whose parameters the run starts from; "" = random
+  /// Run directory, checkpoint or published file whose parameters the run starts from; "": `published`.
+  std::filesystem::path initial_model;
+  PublishedPaths published;
   data::DataConfig data;
   TrainConfig train;
   OptimizerConfig optimizer;
@@ -75,6 +84,12 @@ struct TrainerConfig {
 /// @throws ConfigError with file and line for every mistake a file can hold. Opens no data and no weights.
 TrainerConfig read_trainer_config(TomlDocument document,
                                   const std::optional<std::filesystem::path>& run_directory = {});
+
+/// A configuration that has the tables [model] and [vision] alone, as a checkpoint of imported weights has;
+/// the rest is default.
+TrainerConfig read_model_only(TomlDocument document);
+/// The configuration that a checkpoint holds: a whole one, or as read_model_only takes it.
+TrainerConfig read_stored_config(std::string_view text, const std::filesystem::path& name);
 
 /// "train.steps = 400 there, 500 here" for each number-changing key in which two configurations differ.
 std::vector<std::string> numeric_differences(const TrainerConfig& here, const TrainerConfig& there);

@@ -258,16 +258,22 @@ std::vector<std::int64_t> File::read_integers(const std::string& name) const {
 
 void File::read_range(const std::string& name, std::int64_t begin, std::span<float> values) const {
   if (values.empty()) return;
+  std::vector<Box> boxes;
+  append_boxes(dims(name), 0, {}, begin, begin + static_cast<std::int64_t>(values.size()), boxes);
   const Dataset dataset(checked(H5Dopen2(handle_.get(), name.c_str(), H5P_DEFAULT), path_, name));
   const Dataspace space(checked(H5Dget_space(dataset.get()), path_, name));
-  const auto start = static_cast<hsize_t>(begin);
-  const auto count = static_cast<hsize_t>(values.size());
-  checked_status(H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, &start, nullptr, &count, nullptr), path_,
-                 name);
-  const Dataspace memory = make_space({static_cast<std::int64_t>(values.size())}, path_);
-  checked_status(
-      H5Dread(dataset.get(), H5T_NATIVE_FLOAT, memory.get(), space.get(), H5P_DEFAULT, values.data()), path_,
-      name);
+  float* target = values.data();
+  for (const Box& box : boxes) {
+    checked_status(H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, box.start.data(), nullptr,
+                                       box.count.data(), nullptr),
+                   path_, name);
+    const auto elements =
+        std::accumulate(box.count.begin(), box.count.end(), hsize_t{1}, std::multiplies<>());
+    const Dataspace memory = make_space({static_cast<std::int64_t>(elements)}, path_);
+    checked_status(H5Dread(dataset.get(), H5T_NATIVE_FLOAT, memory.get(), space.get(), H5P_DEFAULT, target),
+                   path_, name);
+    target += elements;
+  }
 }
 
 std::string File::read_text_attribute(const std::string& object, const std::string& name) const {

@@ -58,7 +58,7 @@ class File {
   Dims dims(const std::string& name) const;
   std::vector<float> read_floats(const std::string& name) const;
   std::vector<std::int64_t> read_integers(const std::string& name) const;
-  /// `values.size()` elements of a one-dimensional dataset from `begin` on; nothing else is read.
+  /// `values.size()` elements of a dataset, in row-major order from `begin` on; nothing else is read.
   void read_range(const std::string& name, std::int64_t begin, std::span<float> values) const;
   std::string read_text_attribute(const std::string& object, const std::string& name) const;
 

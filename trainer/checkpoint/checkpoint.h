@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -70,6 +71,24 @@ Manifest verify(const std::filesystem::path& checkpoint);
 TrainingState load_training(const std::filesystem::path& checkpoint, sharding::FlatParameters& parameters,
                             sharding::ShardedAdamw& optimizer, const std::vector<NamedTensor>& frozen,
                             const mpi::Communicator& comm);
+
+/// The parameters of a checkpoint, read in parts by one process.
+class ParameterReader {
+ public:
+  /// Verifies the checkpoint first. @throws CheckpointError.
+  explicit ParameterReader(const std::filesystem::path& checkpoint);
+  ParameterReader(ParameterReader&&) noexcept;
+  ParameterReader& operator=(ParameterReader&&) noexcept;
+  ~ParameterReader();
+
+  const Manifest& manifest() const;
+  /// Rows [first, first + count) of dimension 0 of one of the manifest's tensors, fp32. @throws IoError.
+  at::Tensor rows(const TensorEntry& tensor, std::int64_t first, std::int64_t count);
+
+ private:
+  struct Files;
+  std::unique_ptr<Files> files_;
+};
 
 /// All parameters by state_dict name, fp32, for a single process. Verifies first.  @throws CheckpointError.
 std::map<std::string, at::Tensor> load_parameters(const std::filesystem::path& checkpoint);

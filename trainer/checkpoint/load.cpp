@@ -85,24 +85,4 @@ TrainingState load_training(const fs::path& checkpoint, sharding::FlatParameters
   return manifest.state;
 }
 
-std::map<std::string, at::Tensor> load_parameters(const fs::path& checkpoint) {
-  const Manifest manifest = verify(checkpoint);
-  const std::vector<FileEntry> shards = manifest.shards();
-  ShardFiles files(checkpoint, manifest);
-  std::optional<hdf5::File> frozen_file;
-  std::map<std::string, at::Tensor> result;
-  for (const TensorEntry& tensor : manifest.tensors) {
-    const at::Tensor values = at::empty(tensor.shape, at::kFloat);
-    if (tensor.trainable) {
-      files.read(kMasterDataset, find_flat_range(shards, tensor.offset, tensor.offset + tensor.numel, 0),
-                 elements(values));
-    } else {
-      if (!frozen_file) frozen_file = hdf5::File::open(checkpoint / kFrozenFile);
-      read_frozen(*frozen_file, tensor.name, values);
-    }
-    result.emplace(tensor.name, values);
-  }
-  return result;
-}
-
 }  // namespace vrwkv::checkpoint

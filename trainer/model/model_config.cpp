@@ -140,7 +140,7 @@ LanguageModelConfig read_language_model(TomlReader& table) {
   config.value_rank = table.integer("value_rank", 0, kMost, config.value_rank);
   config.gate_rank = table.integer("gate_rank", 0, kMost, config.gate_rank);
   check_language_model(config, refusal_of(table));
-  return with_default_ranks(config);
+  return config;
 }
 
 std::int64_t default_rank(double factor, double power, std::int64_t n_embd) {

@@ -16,7 +16,7 @@ struct LanguageModelConfig {
   std::int64_t n_embd = 0;
   std::int64_t head_size = 64;
   std::int64_t vocabulary_size = 65536;
-  // Ranks of the low-rank pairs; 0: the original's formula, see with_default_ranks.
+  // Ranks of the low-rank pairs; 0: those of the weights that are loaded, else with_default_ranks.
   std::int64_t decay_rank = 0;  ///< w1, w2
   std::int64_t iclr_rank = 0;   ///< a1, a2 (in-context learning rate)
   std::int64_t value_rank = 0;  ///< v1, v2
@@ -103,7 +103,7 @@ void validate(const ModelConfig& config);
 
 /// [model]: n_layer, n_embd, head_size, vocabulary_size, decay_rank, iclr_rank, value_rank, gate_rank,
 /// projector. [vision]: tokens_per_image (required with an encoder); the tables dinov2, siglip and sam, each
-/// of which being there says that the encoder is used. Ranks in the result are never 0.
+/// of which being there says that the encoder is used.
 /// @throws ConfigError with file and line, also where validate() would throw.
 ModelConfig read_model_config(TomlReader model, TomlReader vision);
 

@@ -45,7 +45,7 @@ TEST(ModelConfig, ReadsWhatIsThereAndFillsTheRest) {
   const ModelConfig config = read(kSmall);
   EXPECT_EQ(config.language_model.head_size, 64);
   EXPECT_EQ(config.language_model.vocabulary_size, 65536);
-  EXPECT_EQ(config.language_model.decay_rank, 32);
+  EXPECT_EQ(config.language_model.decay_rank, 0);
   ASSERT_TRUE(config.vision.dinov2);
   EXPECT_EQ(config.vision.dinov2->grid(), 4);
   EXPECT_FALSE(config.vision.siglip);
