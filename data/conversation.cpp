@@ -17,6 +17,7 @@ constexpr std::string_view kAnswerOpening = "Assistant:";
 /// A turn after cleaning: its images come first, then its text.
 struct CleanTurn {
   bool is_answer = false;
+  bool is_all_labels = false;
   std::int64_t images = 0;
   std::string text;
 };
@@ -36,12 +37,14 @@ std::int64_t remove_marks(std::string& text) {
 
 std::string clean(std::string_view text) { return collapse_blank_lines(strip(text)); }
 
-CleanTurn clean_turn(const Turn& turn, const Record& record) {
+CleanTurn clean_turn(const Turn& turn, const Record& record, ConversationRules rules) {
   CleanTurn cleaned;
   cleaned.is_answer = equals_ignoring_case(turn.from, "gpt");
   if (!cleaned.is_answer && !equals_ignoring_case(turn.from, "human"))
     throw DataError("{}: unknown speaker '{}' (it is neither 'human' nor 'gpt'). Fix or drop the sample.",
                     describe(record), turn.from);
+  cleaned.is_all_labels =
+      rules == ConversationRules::kVisualRwkv && turn.from != (cleaned.is_answer ? "gpt" : "human");
   std::string text = turn.value;
   if (record.has_image) cleaned.images = remove_marks(text);
   cleaned.text = clean(text);
@@ -90,11 +93,12 @@ class Encoder {
       append_question(turn);
     }
     encoded_.labels.resize(encoded_.token_ids.size(), kIgnoreIndex);
-    if (!turn.is_answer) return;
-    if (turn.text.empty()) ++encoded_.empty_answers;
+    if (turn.is_answer && turn.text.empty()) ++encoded_.empty_answers;
+    if (!turn.is_answer && !turn.is_all_labels) return;
     // No token holds ": " in its middle, so the opening is the same tokens with and without an answer behind
     // it.
-    const std::size_t first_label = begin + tokenizer_.encode(kAnswerOpening).size();
+    const std::size_t first_label =
+        begin + (turn.is_all_labels ? 0 : tokenizer_.encode(kAnswerOpening).size());
     for (std::size_t i = first_label; i < encoded_.labels.size(); ++i)
       encoded_.labels[i] = encoded_.token_ids[i];
   }
@@ -132,13 +136,14 @@ class Encoder {
 
 }  // namespace
 
-Encoded encode_conversation(const Record& record, const Tokenizer& tokenizer, std::int64_t tokens_per_image) {
+Encoded encode_conversation(const Record& record, const Tokenizer& tokenizer, std::int64_t tokens_per_image,
+                            ConversationRules rules) {
   if (record.turns.empty())
     throw DataError(
         "{}: the conversation has no turns (there is nothing to train on). Fix or drop the sample.",
         describe(record));
   std::vector<CleanTurn> turns;
-  for (const Turn& turn : record.turns) turns.push_back(clean_turn(turn, record));
+  for (const Turn& turn : record.turns) turns.push_back(clean_turn(turn, record, rules));
   check_images(record, turns);
   Encoder encoder(tokenizer, tokens_per_image);
   for (const CleanTurn& turn : turns) encoder.append(turn);
@@ -150,17 +155,18 @@ Encoded encode_prompt(const std::string& text, std::int64_t images, const Tokeni
   std::string question = text;
   if (images > 0) remove_marks(question);
   Encoder encoder(tokenizer, tokens_per_image);
-  encoder.append({.is_answer = false, .images = images, .text = clean(question)});
-  encoder.append({.is_answer = true, .images = 0, .text = ""});
+  encoder.append({.is_answer = false, .is_all_labels = false, .images = images, .text = clean(question)});
+  encoder.append({.is_answer = true, .is_all_labels = false, .images = 0, .text = ""});
   return encoder.finish();
 }
 
 std::string training_defect(const Encoded& encoded, std::int64_t context_length,
-                            std::int64_t tokens_per_image) {
-  if (encoded.empty_answers > 0)
+                            std::int64_t tokens_per_image, ConversationRules rules) {
+  const bool strict = rules == ConversationRules::kStrict;
+  if (strict && encoded.empty_answers > 0)
     return fmt::format("{} without text (it would teach to leave answers out). Fix or drop the sample.",
                        counted(encoded.empty_answers, "answer"));
-  if (encoded.targets == 0) return "no answer to learn from. Fix or drop the sample.";
+  if (strict && encoded.targets == 0) return "no answer to learn from. Fix or drop the sample.";
   for (const std::int64_t start : encoded.image_starts)
     if (start < context_length && start + tokens_per_image > context_length)
       return fmt::format(
@@ -168,7 +174,7 @@ std::string training_defect(const Encoded& encoded, std::int64_t context_length,
           "Raise [data] context_length or drop the sample.",
           start, context_length);
   const auto kept = std::min(static_cast<std::size_t>(context_length), encoded.labels.size());
-  if (count_targets(std::span(encoded.labels).first(kept)) == 0)
+  if (strict && count_targets(std::span(encoded.labels).first(kept)) == 0)
     return fmt::format(
         "the context of {} tokens ends before the first answer (nothing is left to learn). "
         "Raise [data] context_length or drop the sample.",

@@ -20,15 +20,22 @@ struct Encoded {
   std::int64_t empty_answers = 0;  ///< gpt turns without text; rendered as an opened answer ("Assistant:")
 };
 
+/// Which samples are taken as they are, and what they teach.
+enum class ConversationRules {
+  kStrict,      ///< what would teach nonsense is a defect; any spelling of a speaker counts
+  kVisualRwkv,  ///< as the original: see docs/compatibility.md
+};
+
 /// Renders and tokenizes a conversation as the original does (visualrwkv.md 2.2 to 2.5), without cutting it:
 /// turns are cleaned, rendered `User: text\n\n` or `Assistant: text\n\n` and tokenized each on its own; in a
 /// sample with images each `<image>` mark moves to the front of its turn and becomes `tokens_per_image`
-/// placeholders. Labels leave out human turns and each `Assistant:`. One difference: any spelling of "human"
-/// is masked (the original formats "Human" as a question but trains on it).
+/// placeholders. Labels leave out human turns and each `Assistant:`. kStrict: any spelling of "human" and
+/// "gpt"; kVisualRwkv: only these, so that all of a turn by "Human" or "GPT" is a label.
 /// @throws DataError "file: sample 'id': ..." when there is no turn, a speaker is neither human nor gpt, or
 /// the numbers
 ///         of image files and `<image>` marks differ.
-Encoded encode_conversation(const Record& record, const Tokenizer& tokenizer, std::int64_t tokens_per_image);
+Encoded encode_conversation(const Record& record, const Tokenizer& tokenizer, std::int64_t tokens_per_image,
+                            ConversationRules rules = ConversationRules::kStrict);
 
 /// The prompt of a question about `images` images, up to the colon of `Assistant:`. Marks in `text` are
 /// removed when there are images, since the images come first in any case. No position has a label.
@@ -37,9 +44,10 @@ Encoded encode_prompt(const std::string& text, std::int64_t images, const Tokeni
 
 /// Why a sample should not be trained on when it is cut to `context_length` tokens: an empty answer (it would
 /// teach to leave the answer out), an image that the cut would tear apart, or no target left. Empty when it
-/// is good.
+/// is good. kVisualRwkv: only a torn image is a defect; without a target a sample counts with loss 0.
 std::string training_defect(const Encoded& encoded, std::int64_t context_length,
-                            std::int64_t tokens_per_image);
+                            std::int64_t tokens_per_image,
+                            ConversationRules rules = ConversationRules::kStrict);
 
 /// Drops what lies beyond `context_length`, as the original does. Returns whether anything did.
 bool cut_to_context(Encoded& encoded, std::int64_t context_length);

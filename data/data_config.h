@@ -5,6 +5,8 @@
 #include <filesystem>
 
 #include "common/toml_reader.h"
+#include "data/sample_reader.h"
+#include "data/sampler.h"
 
 namespace vrwkv::data {
 
@@ -25,6 +27,15 @@ struct DataConfig {
   std::int64_t context_length = 2048;       ///< tokens; longer samples lose their end
   BadSamplePolicy on_bad_sample = BadSamplePolicy::kStop;
   std::int64_t max_bad_samples = 0;  ///< with kSkip: more than so many end the run; 0: no limit
+  SampleOrder order = SampleOrder::kBijection;
+  ConversationRules conversation = ConversationRules::kStrict;
+  ImageOptions images;
+
+  /// How samples are read for a model that wants these images.
+  SampleReaderOptions reader_options(std::vector<std::int64_t> image_sizes,
+                                     std::int64_t tokens_per_image) const {
+    return {std::move(image_sizes), tokens_per_image, conversation, images};
+  }
 };
 
 /// @param defaults  the values of keys that the table leaves out; without a file there, `file` is required.

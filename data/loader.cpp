@@ -60,8 +60,9 @@ class Loader::Implementation {
       : context_length_(config.context_length),
         tokenizer_(Tokenizer::load(config.vocabulary, options.vocabulary_size)),
         file_(SampleFile::open(config.file)),
-        sampler_(file_.size(), options.seed),
-        reader_(tokenizer_, config.image_folder, std::move(options.image_sizes), options.tokens_per_image) {
+        sampler_(file_.size(), options.seed, config.order),
+        reader_(tokenizer_, config.image_folder,
+                config.reader_options(std::move(options.image_sizes), options.tokens_per_image)) {
     if (options.threads < 1)
       throw ConfigError("loader: {} threads (there must be one at least)", options.threads);
     for (int i = 0; i < options.threads; ++i)

@@ -6,19 +6,25 @@
 #include <vector>
 
 #include "data/batch.h"
+#include "data/image/image.h"
 #include "data/sample_file.h"
 #include "data/tokenizer.h"
 
 namespace vrwkv::data {
 
+/// How records become samples.
+struct SampleReaderOptions {
+  std::vector<std::int64_t> image_sizes;  ///< side lengths in pixels, distinct; empty without vision encoders
+  std::int64_t tokens_per_image = 0;      ///< placeholders for each image
+  ConversationRules conversation = ConversationRules::kStrict;
+  ImageOptions images;
+};
+
 /// Turns records into samples: renders and tokenizes the text, decodes the images once and resizes them to
 /// every size in use. Immutable, so threads may share it; the tokenizer must outlive it.
 class SampleReader {
  public:
-  /// @param image_sizes       side lengths in pixels, distinct; empty for a model without vision encoders.
-  /// @param tokens_per_image  placeholders for each image.
-  SampleReader(const Tokenizer& tokenizer, std::filesystem::path image_folder,
-               std::vector<std::int64_t> image_sizes, std::int64_t tokens_per_image);
+  SampleReader(const Tokenizer& tokenizer, std::filesystem::path image_folder, SampleReaderOptions options);
 
   /// The whole sample, whether or not there is anything to learn from it.
   /// @throws DataError "file: sample 'id': ..." when it cannot be rendered or an image cannot be read.
@@ -28,8 +34,8 @@ class SampleReader {
   /// `Sample::bad`: this never throws a DataError.
   Sample read_for_training(const Record& record, std::int64_t context_length) const;
 
-  const std::vector<std::int64_t>& image_sizes() const { return image_sizes_; }
-  std::int64_t tokens_per_image() const { return tokens_per_image_; }
+  const std::vector<std::int64_t>& image_sizes() const { return options_.image_sizes; }
+  std::int64_t tokens_per_image() const { return options_.tokens_per_image; }
   const Tokenizer& tokenizer() const { return tokenizer_; }
 
  private:
@@ -38,8 +44,7 @@ class SampleReader {
 
   const Tokenizer& tokenizer_;
   std::filesystem::path image_folder_;
-  std::vector<std::int64_t> image_sizes_;
-  std::int64_t tokens_per_image_;
+  SampleReaderOptions options_;
 };
 
 }  // namespace vrwkv::data

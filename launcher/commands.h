@@ -9,6 +9,8 @@
 namespace vrwkv::launcher {
 
 inline constexpr const char* kModelHelp = "Run directory, checkpoint, or file of published weights";
+inline constexpr const char* kLeftPaddingHelp =
+    "Decode as the original: padded to multiples of 16, everything computed again for each token (slow)";
 inline constexpr const char* kModelSetHelp =
     "With published weights: a key of [model] or [vision] that replaces what the shapes say (repeatable), "
     "for "

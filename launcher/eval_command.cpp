@@ -87,11 +87,16 @@ int evaluate(const Options& options, const mpi::Communicator& world) {
           options.config);
     return data::SampleFile::open(file);
   });
-  const data::SampleReader reader(tokenizer,
-                                  options.image_folder.empty() ? config.data.eval_image_folder
-                                                               : std::filesystem::path(options.image_folder),
-                                  loaded.model.image_sizes(), loaded.config.model.vision.tokens_per_image);
-  const auto answers = eval::evaluate(loaded.model, reader, questions, options.evaluate, world);
+  const data::SampleReader reader(
+      tokenizer,
+      options.image_folder.empty() ? config.data.eval_image_folder
+                                   : std::filesystem::path(options.image_folder),
+      loaded.config.data.reader_options(loaded.model.image_sizes(),
+                                        loaded.config.model.vision.tokens_per_image));
+  eval::EvaluateOptions evaluate_options = options.evaluate;
+  evaluate_options.left_padding = options.evaluate.left_padding || loaded.config.left_padding;
+  evaluate_options.context_length = loaded.config.data.context_length;
+  const auto answers = eval::evaluate(loaded.model, reader, questions, evaluate_options, world);
   mpi::all_or_none(world, "answers", [&] {
     if (world.rank() != 0) return;
     if (!options.output.empty()) {
@@ -130,6 +135,7 @@ void add_eval(CLI::App& app, Run& run) {
   command->add_option("--max-new-tokens", options->evaluate.max_new_tokens, "Longest answer")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  command->add_flag("--left-padding", options->evaluate.left_padding, kLeftPaddingHelp);
   command->add_option("--limit", options->evaluate.limit, "Ask only the first N questions")
       ->check(CLI::PositiveNumber);
   command->add_option("--examples", options->examples, "Answers to show")->check(CLI::NonNegativeNumber);

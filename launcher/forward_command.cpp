@@ -44,8 +44,9 @@ int forward(const Options& options, const mpi::Communicator& world) {
                                                           : std::filesystem::path(options.vocabulary)),
       config.model.language_model.vocabulary_size);
   const auto samples = data::SampleFile::open(options.samples);
-  const data::SampleReader reader(tokenizer, options.image_folder, loaded.model.image_sizes(),
-                                  config.model.vision.tokens_per_image);
+  const data::SampleReader reader(
+      tokenizer, options.image_folder,
+      config.data.reader_options(loaded.model.image_sizes(), config.model.vision.tokens_per_image));
   trainer::ForwardOptions forward_options;
   forward_options.trainable =
       options.stage == 0 ? config.train.trainable : trainer::TrainableParts::of_stage(options.stage);

@@ -26,6 +26,7 @@ struct Options {
   std::string prompt;
   std::string vocabulary;
   std::int64_t max_new_tokens = 128;
+  bool left_padding = false;
   std::int64_t threads = 1;
 };
 
@@ -43,11 +44,15 @@ int generate(const Options& options) {
   if (!options.images.empty() && sizes.empty())
     throw ConfigError("{}: this model has no vision encoder. Leave --image out.", options.model);
   for (const auto& file : options.images) {
-    const data::Image image = data::decode_image(file);
-    for (const std::int64_t size : sizes) sample.pixels[size].push_back(data::resize_to_square(image, size));
+    const data::Image image = data::decode_image(file, loaded.config.data.images);
+    for (const std::int64_t size : sizes)
+      sample.pixels[size].push_back(
+          data::resize_to_square(image, size, loaded.config.data.images.resize_order));
   }
   eval::GenerateOptions generate_options;
   generate_options.max_new_tokens = options.max_new_tokens;
+  generate_options.left_padding = options.left_padding || loaded.config.left_padding;
+  generate_options.context_length = loaded.config.data.context_length;
   bool started = false;
   generate_options.on_token = [&started](std::string_view bytes) {
     // Answers begin with the space that follows "Assistant:".
@@ -74,6 +79,7 @@ void add_generate(CLI::App& app, Run& run) {
   command->add_option("--max-new-tokens", options->max_new_tokens, "Longest answer")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  command->add_flag("--left-padding", options->left_padding, kLeftPaddingHelp);
   command->add_option("--threads", options->threads, "Threads")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

@@ -47,10 +47,15 @@ PathDefaults read_paths(TomlReader table, PublishedPaths& published) {
   return defaults;
 }
 
-data::DataConfig data_defaults([[maybe_unused]] bool original, const PathDefaults& paths) {
+data::DataConfig data_defaults(bool original, const PathDefaults& paths) {
   data::DataConfig defaults;
   defaults.file = paths.data_file;
   defaults.image_folder = paths.image_folder;
+  if (original) {
+    defaults.order = data::SampleOrder::kVisualRwkv;
+    defaults.conversation = data::ConversationRules::kVisualRwkv;
+    defaults.images.accept_truncated = true;
+  }
   return defaults;
 }
 
@@ -127,9 +132,9 @@ RunConfig read_run_config(TomlReader table, const std::filesystem::path& default
 
 bool changes_numbers(const ResolvedKey& key) {
   // `stage` and `compat` are only the defaults of keys that count themselves.
-  static const std::set<std::string> kSameBits = {"data.on_bad_sample", "data.max_bad_samples",
-                                                  "train.recompute",    "train.recompute_blocks",
-                                                  "train.stage",        "model.compat"};
+  static const std::set<std::string> kSameBits = {
+      "data.on_bad_sample", "data.max_bad_samples", "train.recompute",   "train.recompute_blocks",
+      "train.stage",        "model.compat",         "model.left_padding"};
   const std::string table = key.name.substr(0, key.name.find('.'));
   return !key.is_path && table != "run" && table != "sharding" && table != "checkpoint" &&
          !kSameBits.contains(key.name);
@@ -152,6 +157,7 @@ TrainerConfig read_trainer_config(TomlDocument document,
   TomlReader model = root.table("model");
   const bool original = model.one_of("compat", {"none", kOriginal}, "none") == kOriginal;
   config.initial_model = model.path("initial_model", paths.initial_model);
+  config.left_padding = model.boolean("left_padding", original);
   config.model = model::read_model_config(model, root.table("vision"));
   config.data = data::read_data_config(root.table("data"), data_defaults(original, paths));
   config.train = read_train_config(root.table("train"), config.model, original ? "all" : "supervised");

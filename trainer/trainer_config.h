@@ -69,6 +69,7 @@ struct TrainerConfig {
   /// Run directory, checkpoint or published file whose parameters the run starts from; "": `published`.
   std::filesystem::path initial_model;
   PublishedPaths published;
+  bool left_padding = false;  ///< in answers: see eval::GenerateOptions
   data::DataConfig data;
   TrainConfig train;
   OptimizerConfig optimizer;

@@ -45,6 +45,8 @@ class JpegDecompressor {
   }
   jpeg_source_mgr* source() { return &source_; }
   const jpeg_decompress_struct& info() const { return info_; }
+  /// From now on the end marker that truncated bytes lack is added, once.
+  void mend_end() { mends_end_ = true; }
   bool truncated() const { return truncated_; }
   const char* message() const { return message_.data(); }
 
@@ -58,13 +60,25 @@ class JpegDecompressor {
     std::longjmp(decompressor.escape_, 1);
   }
   static boolean on_end_of_bytes(j_decompress_ptr info) {
-    self(reinterpret_cast<j_common_ptr>(info)).truncated_ = true;
+    static constexpr std::array<JOCTET, 2> kEndOfImage = {0xff, JPEG_EOI};
+    JpegDecompressor& decompressor = self(reinterpret_cast<j_common_ptr>(info));
+    if (decompressor.mends_end_ && !decompressor.truncated_) {
+      decompressor.truncated_ = true;
+      info->src->next_input_byte = kEndOfImage.data();
+      info->src->bytes_in_buffer = kEndOfImage.size();
+      return TRUE;
+    }
+    decompressor.truncated_ = true;
     ERREXIT(info, JERR_INPUT_EOF);
     return FALSE;
   }
   static void skip(j_decompress_ptr info, long bytes) {
     if (bytes <= 0) return;
-    if (static_cast<std::size_t>(bytes) > info->src->bytes_in_buffer) on_end_of_bytes(info);
+    // What is to be skipped beyond the end is no reason to invent an end.
+    if (static_cast<std::size_t>(bytes) > info->src->bytes_in_buffer) {
+      self(reinterpret_cast<j_common_ptr>(info)).mends_end_ = false;
+      on_end_of_bytes(info);
+    }
     info->src->next_input_byte += bytes;
     info->src->bytes_in_buffer -= static_cast<std::size_t>(bytes);
   }
@@ -75,6 +89,7 @@ class JpegDecompressor {
   std::jmp_buf escape_{};
   std::array<char, JMSG_LENGTH_MAX> message_{};
   bool truncated_ = false;
+  bool mends_end_ = false;
 };
 
 [[noreturn]] void throw_failure(const EncodedImage& file, const JpegDecompressor& decompressor) {
@@ -105,6 +120,7 @@ Image decode_jpeg(const EncodedImage& file) {
     info.out_color_space = info.num_components == 4 ? JCS_CMYK : JCS_RGB;
   });
   if (!opened) throw_failure(file, decompressor);
+  if (file.accept_truncated) decompressor.mend_end();
 
   Image image = make_image(file, decompressor.info().image_width, decompressor.info().image_height);
   const bool is_cmyk = decompressor.info().num_components == 4;
@@ -118,7 +134,7 @@ Image decode_jpeg(const EncodedImage& file) {
       if (is_cmyk) convert_inverted_cmyk_row(cmyk.data(), rgb, image.width);
     }
   });
-  if (!decoded) throw_failure(file, decompressor);
+  if (!decoded && !(file.accept_truncated && decompressor.truncated())) throw_failure(file, decompressor);
   return image;
 }
 

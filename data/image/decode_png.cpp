@@ -18,13 +18,15 @@ enum class PngPixels { kRgb, kPaletteIndex, kGrey16 };
 /// it jumps back into attempt(), so what runs inside attempt() must own nothing with a destructor.
 class PngReader {
  public:
-  explicit PngReader(std::span<const std::uint8_t> bytes) : rest_(bytes) {
+  /// @param is_mended  a chunk was cut, so that its checksum means nothing.
+  PngReader(std::span<const std::uint8_t> bytes, bool is_mended) : rest_(bytes) {
     attempt([&] {
       png_ = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, &PngReader::on_error,
                                     [](png_structp, png_const_charp) {});
       if (png_ == nullptr) return;
       info_ = png_create_info_struct(png_);
       png_set_read_fn(png_, this, &PngReader::on_read);
+      if (is_mended) png_set_crc_action(png_, PNG_CRC_QUIET_USE, PNG_CRC_QUIET_USE);
       png_set_user_limits(png_, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // make_image() has the limits that count
     });
   }
@@ -130,9 +132,45 @@ void expand_grey16(const std::vector<std::uint8_t>& big_endian, Image& image) {
 
 }  // namespace
 
+namespace {
+
+std::uint32_t big_endian(const std::uint8_t* bytes) {
+  return std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 |
+         bytes[3];
+}
+
+/// A file that ends inside its pixels as one whose last chunk holds what is there, so that libpng decodes all
+/// of it; nothing when it ends elsewhere.
+std::vector<std::uint8_t> mend_end(std::span<const std::uint8_t> bytes) {
+  constexpr std::size_t kSignature = 8, kHeader = 8, kChecksum = 4;
+  std::size_t chunk = kSignature;
+  while (chunk + kHeader <= bytes.size()) {
+    const std::uint32_t length = big_endian(bytes.data() + chunk);
+    const std::size_t rest = bytes.size() - chunk - kHeader;
+    if (length + kChecksum > rest) {
+      if (std::memcmp(bytes.data() + chunk + 4, "IDAT", 4) != 0) return {};
+      const auto available = static_cast<std::uint32_t>(std::min<std::size_t>(length, rest));
+      std::vector<std::uint8_t> mended(
+          bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(chunk + kHeader + available));
+      for (int i = 0; i < 4; ++i)
+        mended[chunk + static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(available >> (24 - 8 * i));
+      mended.insert(mended.end(), kChecksum, 0);  // not compared
+      constexpr std::array<std::uint8_t, 12> kEnd = {0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60, 0x82};
+      mended.insert(mended.end(), kEnd.begin(), kEnd.end());
+      return mended;
+    }
+    chunk += kHeader + length + kChecksum;
+  }
+  return {};
+}
+
+}  // namespace
+
 // The rows are all that is needed: a file without its end chunk is decoded, as in Pillow.
 Image decode_png(const EncodedImage& file) {
-  PngReader reader(file.bytes);
+  const std::vector<std::uint8_t> mended =
+      file.accept_truncated ? mend_end(file.bytes) : std::vector<std::uint8_t>();
+  PngReader reader(mended.empty() ? file.bytes : std::span<const std::uint8_t>(mended), !mended.empty());
   if (!reader.ready() || !reader.attempt([&] { reader.read_header(); })) reader.throw_failure(file);
 
   Image image = make_image(file, reader.width(), reader.height());
@@ -141,7 +179,7 @@ Image decode_png(const EncodedImage& file) {
     other.resize(reader.row_bytes() * static_cast<std::size_t>(image.height));
   std::vector<std::uint8_t>& pixels = reader.pixels() == PngPixels::kRgb ? image.rgb : other;
   std::vector<png_bytep> rows = row_pointers(pixels, image.height, reader.row_bytes());
-  if (!reader.attempt([&] { reader.read_rows(rows.data()); })) reader.throw_failure(file);
+  if (!reader.attempt([&] { reader.read_rows(rows.data()); }) && mended.empty()) reader.throw_failure(file);
 
   if (reader.pixels() == PngPixels::kPaletteIndex) expand_palette(other, reader.palette(), image);
   if (reader.pixels() == PngPixels::kGrey16) expand_grey16(other, image);

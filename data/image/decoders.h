@@ -15,6 +15,7 @@ namespace vrwkv::data {
 struct EncodedImage {
   std::string path;
   std::span<const std::uint8_t> bytes;
+  bool accept_truncated = false;  ///< see ImageOptions; JPEG and PNG only
 };
 
 /// Each decodes one format, whose first bytes the caller has seen. @throws DataError as decode_image() says.

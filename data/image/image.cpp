@@ -40,9 +40,9 @@ bool has_at(std::span<const std::uint8_t> bytes, std::size_t offset, std::string
 
 }  // namespace
 
-Image decode_image(const std::filesystem::path& path) {
+Image decode_image(const std::filesystem::path& path, const ImageOptions& options) {
   const std::vector<std::uint8_t> bytes = read_bytes(path);
-  const EncodedImage file{path.string(), bytes};
+  const EncodedImage file{path.string(), bytes, options.accept_truncated};
   if (has_at(bytes, 0, "\xff\xd8\xff")) return decode_jpeg(file);
   if (has_at(bytes, 0, "\x89PNG\r\n\x1a\n")) return decode_png(file);
   if (has_at(bytes, 0, "GIF87a") || has_at(bytes, 0, "GIF89a")) return decode_gif(file);
@@ -54,11 +54,11 @@ Image decode_image(const std::filesystem::path& path) {
       file.path, fmt::join(start, " "));
 }
 
-at::Tensor resize_to_square(const Image& image, std::int64_t size) {
+at::Tensor resize_to_square(const Image& image, std::int64_t size, ResizeOrder order) {
   const at::Tensor planes =
       at::empty({3, std::max<std::int64_t>(size, 0), std::max<std::int64_t>(size, 0)}, at::kByte);
   resize_bicubic(image, size, size,
-                 {planes.mutable_data_ptr<std::uint8_t>(), static_cast<std::size_t>(planes.numel())});
+                 {planes.mutable_data_ptr<std::uint8_t>(), static_cast<std::size_t>(planes.numel())}, order);
   return planes;
 }
 

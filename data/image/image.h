@@ -21,6 +21,19 @@ struct Image {
   std::vector<std::uint8_t> rgb;  ///< height * width * 3, row by row, channels interleaved
 };
 
+/// Which pass comes first decides how the 8-bit values between the passes round.
+enum class ResizeOrder {
+  kHorizontalFirst,  ///< Pillow before 13: the published models were trained so
+  kPillow13,         ///< vertical first where the height shrinks by more than twice what the width does
+};
+
+struct ImageOptions {
+  /// A JPEG or PNG file that ends too early is decoded as far as it goes, as Pillow does with
+  /// LOAD_TRUNCATED_IMAGES; otherwise it is refused.
+  bool accept_truncated = false;
+  ResizeOrder resize_order = ResizeOrder::kHorizontalFirst;
+};
+
 /// Decodes a JPEG, PNG, GIF or WebP file (the first frame), told apart by its first bytes, never by its name.
 ///
 /// The bytes equal those of Pillow's `Image.open(file).convert("RGB")`: grey is replicated, alpha is dropped
@@ -28,12 +41,14 @@ struct Image {
 /// 16-bit grey is clipped at 255, and an EXIF orientation is not applied.
 /// Damage that a codec bridges by itself (wrong entropy-coded data in a JPEG) goes unnoticed, as in Pillow;
 /// so may the loss of bytes after the last pixel.
-/// @throws DataError when the file cannot be read, is empty, of another format, damaged or beyond a limit.
-Image decode_image(const std::filesystem::path& file);
+/// @throws DataError when the file cannot be read, is empty, of another format, damaged, truncated (unless
+/// accepted) or beyond a limit.
+Image decode_image(const std::filesystem::path& file, const ImageOptions& options = {});
 
 /// Squashes an image to size x size, whatever its aspect ratio, by Pillow's 8-bit bicubic (see resize.h).
 /// @return (3, size, size) uint8, channels first, on the CPU.
 /// @throws ShapeError when `size` is below 1 or `image` does not hold width * height * 3 bytes.
-at::Tensor resize_to_square(const Image& image, std::int64_t size);
+at::Tensor resize_to_square(const Image& image, std::int64_t size,
+                            ResizeOrder order = ResizeOrder::kHorizontalFirst);
 
 }  // namespace vrwkv::data

@@ -156,17 +156,23 @@ void check_sizes(const Image& image, std::int64_t width, std::int64_t height, st
                      width, height, planes);
 }
 
+bool is_vertical_first(const Image& image, std::int64_t width, std::int64_t height, ResizeOrder order) {
+  if (height >= image.height) return false;
+  if (order == ResizeOrder::kPillow13) return image.height - height > 2 * (image.width - width);
+  return image.height > image.width * 100;
+}
+
 }  // namespace
 
 void resize_bicubic(const Image& image, std::int64_t width, std::int64_t height,
-                    std::span<std::uint8_t> planes) {
+                    std::span<std::uint8_t> planes, ResizeOrder order) {
   check_sizes(image, width, height, planes.size());
   if (image.height == height) {
     to_planes(image.rgb.data(), image.width, height, width, planes.data());
     return;
   }
   const Taps rows = make_taps(image.height, height);
-  if (image.height > image.width * 100 && height < image.height) {
+  if (is_vertical_first(image, width, height, order)) {
     std::vector<std::uint8_t> between(static_cast<std::size_t>(height * image.width * 3));
     vertical_pass(image.rgb.data(), image.width * 3, 0, rows, between.data());
     to_planes(between.data(), image.width, height, width, planes.data());

@@ -228,7 +228,9 @@ class SampleReaderTest : public LoaderTest {
  protected:
   Record record(const std::string& sample) { return SampleFile::open(config({sample}).file).read(0); }
   SampleReader reader(std::vector<std::int64_t> sizes = {8}) {
-    return {test::tokenizer(), test::fixtures() / "images", std::move(sizes), 4};
+    return {test::tokenizer(),
+            test::fixtures() / "images",
+            {.image_sizes = std::move(sizes), .tokens_per_image = 4, .conversation = {}, .images = {}}};
   }
 };
 

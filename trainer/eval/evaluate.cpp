@@ -39,7 +39,8 @@ Answer ask(const model::VisualRwkv& model, const data::SampleReader& reader, con
     for (auto& [size, images] : sample.pixels)
       for (auto& image : images) image.fill_(kBlankGrey);
   const data::MicroBatch prompt = data::pack({sample}, reader.image_sizes());
-  answer.text = generate(model, reader.tokenizer(), prompt, {options.max_new_tokens, nullptr});
+  answer.text = generate(model, reader.tokenizer(), prompt,
+                         {options.max_new_tokens, options.left_padding, options.context_length, nullptr});
   answer.correct = answer.text == answer.truth;
   return answer;
 }

@@ -37,7 +37,9 @@ struct KindScore {
 struct EvaluateOptions {
   bool blank_images = false;  ///< every image becomes one grey: what is left is what text alone gives away
   std::int64_t max_new_tokens = 32;
-  std::int64_t limit = 0;  ///< questions; 0: all
+  bool left_padding = false;           ///< see GenerateOptions
+  std::int64_t context_length = 2048;  ///< with left_padding
+  std::int64_t limit = 0;              ///< questions; 0: all
 };
 
 /// Collective. Asks the first question of every record; each rank answers every world_size-th one. All

@@ -4,6 +4,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
+
 namespace vrwkv::eval {
 namespace {
 
@@ -21,6 +23,36 @@ std::int64_t advance(const model::VisualRwkv& model, at::Tensor x, model::RwkvSt
   return at::mv(model.head(), last).argmax().item<std::int64_t>();
 }
 
+/// Chooses the next token again and again; `given` is what was said since the last choice, as embeddings.
+class Decoder {
+ public:
+  Decoder(const model::VisualRwkv& model, const GenerateOptions& options)
+      : model_(model), options_(options), state_(model.initial_state(1)) {}
+
+  std::int64_t next(const at::Tensor& given_1TC) {
+    if (!options_.left_padding) return advance(model_, given_1TC, state_);
+    sequence_ = sequence_.defined() ? at::cat({sequence_, given_1TC}, 1) : given_1TC;
+    // The prompt itself is never cut, as in the original.
+    const std::int64_t seen =
+        answered_ ? std::min(sequence_.size(1), options_.context_length) : sequence_.size(1);
+    answered_ = true;
+    sequence_ = sequence_.narrow(1, sequence_.size(1) - seen, seen);
+    const std::int64_t padding = (kMultiple - seen % kMultiple) % kMultiple;
+    const at::Tensor stop = model_.embed(at::full({padding}, data::kStopToken, at::kLong));
+    model::RwkvState fresh = model_.initial_state(1);
+    return advance(model_, at::cat({stop, sequence_}, 1), fresh);
+  }
+
+ private:
+  static constexpr std::int64_t kMultiple = 16;
+
+  const model::VisualRwkv& model_;
+  const GenerateOptions& options_;
+  model::RwkvState state_;
+  at::Tensor sequence_;  ///< with left_padding: all that was seen and said
+  bool answered_ = false;
+};
+
 std::string strip(const std::string& text) {
   const char* blank = " \t\n\r\f\v";
   const std::size_t first = text.find_first_not_of(blank);
@@ -36,10 +68,10 @@ std::string generate(const model::VisualRwkv& model, const data::Tokenizer& toke
   if (prompt.image_starts.numel() > 0)
     x = model::VisualRwkv::place_images(x, model.project_images(model.encode_images(prompt.pixels)),
                                         prompt.image_starts);
-  model::RwkvState state = model.initial_state(1);
+  Decoder decoder(model, options);
   std::vector<std::int64_t> answer;
   while (static_cast<std::int64_t>(answer.size()) < options.max_new_tokens) {
-    const std::int64_t token = advance(model, x, state);
+    const std::int64_t token = decoder.next(x);
     if (token == data::kStopToken || token == 0) break;
     answer.push_back(token);
     if (options.on_token) options.on_token(tokenizer.bytes(token));

@@ -20,10 +20,19 @@ const data::Tokenizer& tokenizer() {
 }
 
 /// Greedy decoding without a state: everything so far runs through the model for each token.
-std::vector<std::int64_t> recomputed(const model::VisualRwkv& model, data::Sample sample, std::int64_t most) {
+/// @param multiple  the stop token is put in front until the length is a multiple of this.
+std::vector<std::int64_t> recomputed(const model::VisualRwkv& model, data::Sample sample, std::int64_t most,
+                                     std::int64_t multiple = 1) {
   std::vector<std::int64_t> answer;
   while (static_cast<std::int64_t>(answer.size()) < most) {
-    const data::MicroBatch batch = test::packed({sample});
+    data::Sample padded = sample;
+    auto& ids = padded.tokens.token_ids;
+    const auto length = static_cast<std::int64_t>(ids.size());
+    const std::int64_t padding = (multiple - length % multiple) % multiple;
+    ids.insert(ids.begin(), static_cast<std::size_t>(padding), data::kStopToken);
+    padded.tokens.labels.assign(ids.size(), data::kIgnoreIndex);
+    for (auto& start : padded.tokens.image_starts) start += padding;
+    const data::MicroBatch batch = test::packed({padded});
     at::Tensor x = model.embed(batch.token_ids);
     if (batch.image_starts.numel() > 0)
       x = model::VisualRwkv::place_images(x, model.project_images(model.encode_images(batch.pixels)),
@@ -59,7 +68,10 @@ TEST(Generate, SaysWhatRecomputingThePromptForEachTokenSays) {
       const auto expected = recomputed(model, sample, 20);
       std::string said;
       generate(model, tokenizer(), test::packed({sample}),
-               {.max_new_tokens = 20, .on_token = [&](std::string_view bytes) { said += bytes; }});
+               {.max_new_tokens = 20,
+                .left_padding = false,
+                .context_length = 2048,
+                .on_token = [&](std::string_view bytes) { said += bytes; }});
       EXPECT_EQ(said, bytes_of(expected)) << "seed " << seed << ", " << images << " images";
       tokens += expected.size();
     }
@@ -67,9 +79,42 @@ TEST(Generate, SaysWhatRecomputingThePromptForEachTokenSays) {
   EXPECT_GT(tokens, 100U) << "too little was said to show anything";
 }
 
+TEST(Generate, LeftPaddingRecomputesAsTheOriginal) {
+  std::size_t differ = 0;
+  for (const std::uint64_t seed : {1, 2, 3, 4, 5, 6}) {
+    const model::VisualRwkv model = test::tiny_model(seed);
+    const data::Sample sample = random_sample(static_cast<std::int64_t>(seed % 3), 6, 0, seed);
+    std::string said;
+    generate(model, tokenizer(), test::packed({sample}),
+             {.max_new_tokens = 20,
+              .left_padding = true,
+              .context_length = 2048,
+              .on_token = [&](std::string_view bytes) { said += bytes; }});
+    EXPECT_EQ(said, bytes_of(recomputed(model, sample, 20, 16))) << seed;
+    differ += said == bytes_of(recomputed(model, sample, 20)) ? 0 : 1;
+  }
+  EXPECT_GT(differ, 0U) << "the padding changed nothing";
+}
+
+TEST(Generate, LeftPaddingSeesTheLastTokensOfItsContext) {
+  const model::VisualRwkv model = test::tiny_model(9);
+  const auto say = [&](std::int64_t context_length) {
+    std::string said;
+    generate(model, tokenizer(), test::packed({random_sample(0, 30, 0, 3)}),
+             {.max_new_tokens = 20,
+              .left_padding = true,
+              .context_length = context_length,
+              .on_token = [&](std::string_view bytes) { said += bytes; }});
+    return said;
+  };
+  EXPECT_EQ(say(2048), say(100));
+  EXPECT_NE(say(2048), say(3));
+}
+
 std::string answer_of(std::int64_t token, std::int64_t most) {
-  return generate(constant_model(token), tokenizer(), test::packed({random_sample(1, 3, 0, 1)}),
-                  {.max_new_tokens = most, .on_token = nullptr});
+  return generate(
+      constant_model(token), tokenizer(), test::packed({random_sample(1, 3, 0, 1)}),
+      {.max_new_tokens = most, .left_padding = false, .context_length = 2048, .on_token = nullptr});
 }
 
 TEST(Generate, EndsAfterTheMostTokens) {
