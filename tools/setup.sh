@@ -16,7 +16,7 @@ vocabulary_sha256=e6dee3d4e31b4d5c40ac99508ac6c701ceef4bed681bf2167ce9a908552bca
 
 packages=(g++ cmake ninja-build ccache make git unzip ca-certificates python3 python3-pip
   libopenmpi-dev openmpi-bin libhdf5-openmpi-dev libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev
-  libsimdjson-dev nlohmann-json3-dev libturbojpeg0-dev libjpeg62-turbo-dev libpng-dev libwebp-dev libgif-dev
+  libsimdjson-dev nlohmann-json3-dev libturbojpeg0-dev libjpeg62-turbo-dev libpng-dev libwebp-dev libgif-dev zlib1g-dev
   python3-pil python3-numpy openclipart-png procps)
 test_packages=(libgtest-dev libgmock-dev libbenchmark-dev python3-h5py clang-format clang-tidy)
 [ "$mode" != --test ] || packages+=("${test_packages[@]}")
