@@ -15,7 +15,7 @@ endif()
 add_library(vrwkv_options INTERFACE)
 target_compile_options(vrwkv_options INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Winvalid-pch>
-  $<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
+  $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fpch-preprocess>)
 if(VRWKV_WARNINGS_AS_ERRORS)
   target_compile_options(vrwkv_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
 endif()

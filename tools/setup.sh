@@ -18,7 +18,8 @@ packages=(g++ cmake ninja-build ccache make git unzip ca-certificates python3 py
   libopenmpi-dev openmpi-bin libhdf5-openmpi-dev libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev
   libsimdjson-dev nlohmann-json3-dev libturbojpeg0-dev libjpeg62-turbo-dev libpng-dev libwebp-dev libgif-dev zlib1g-dev
   python3-pil python3-numpy openclipart-png procps)
-test_packages=(libgtest-dev libgmock-dev libbenchmark-dev python3-h5py clang-format clang-tidy)
+test_packages=(libgtest-dev libgmock-dev libbenchmark-dev python3-h5py clang-format clang-tidy clang
+  libclang-rt-14-dev)
 [ "$mode" != --test ] || packages+=("${test_packages[@]}")
 
 say() { printf 'setup: %s\n' "$*"; }

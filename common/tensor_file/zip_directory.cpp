@@ -11,7 +11,6 @@ namespace {
 
 constexpr std::uint32_t kLocalHeader = 0x04034b50;
 constexpr std::uint32_t kCentralHeader = 0x02014b50;
-constexpr std::uint32_t kEndOfDirectory = 0x06054b50;
 constexpr std::uint32_t kEndOfDirectory64 = 0x06064b50;
 constexpr std::uint32_t kLocator64 = 0x07064b50;
 constexpr std::size_t kEndBytes = 22;

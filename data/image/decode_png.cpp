@@ -42,9 +42,10 @@ class PngReader {
     step();
     return true;
   }
-  /// Reads up to the pixels and asks for rows that are RGB wherever libpng's conversion is Pillow's.
-  void read_header() {
-    png_read_info(png_, info_);
+  /// Reads up to the pixels.
+  void read_header() { png_read_info(png_, info_); }
+  /// Asks for rows that are RGB wherever libpng's conversion is Pillow's, and makes room for one.
+  void prepare_rows() {
     const int depth = png_get_bit_depth(png_, info_);
     const int color = png_get_color_type(png_, info_);
     pixels_ = color == PNG_COLOR_TYPE_PALETTE               ? PngPixels::kPaletteIndex
@@ -174,6 +175,7 @@ Image decode_png(const EncodedImage& file) {
   if (!reader.ready() || !reader.attempt([&] { reader.read_header(); })) reader.throw_failure(file);
 
   Image image = make_image(file, reader.width(), reader.height());
+  if (!reader.attempt([&] { reader.prepare_rows(); })) reader.throw_failure(file);
   std::vector<std::uint8_t> other;
   if (reader.pixels() != PngPixels::kRgb)
     other.resize(reader.row_bytes() * static_cast<std::size_t>(image.height));

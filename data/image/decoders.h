@@ -15,7 +15,8 @@ namespace vrwkv::data {
 struct EncodedImage {
   std::string path;
   std::span<const std::uint8_t> bytes;
-  bool accept_truncated = false;  ///< see ImageOptions; JPEG and PNG only
+  bool accept_truncated = false;           ///< see ImageOptions; JPEG and PNG only
+  std::int64_t most_pixels = kPixelLimit;  ///< see ImageOptions
 };
 
 /// Each decodes one format, whose first bytes the caller has seen. @throws DataError as decode_image() says.

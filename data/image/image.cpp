@@ -41,8 +41,12 @@ bool has_at(std::span<const std::uint8_t> bytes, std::size_t offset, std::string
 }  // namespace
 
 Image decode_image(const std::filesystem::path& path, const ImageOptions& options) {
-  const std::vector<std::uint8_t> bytes = read_bytes(path);
-  const EncodedImage file{path.string(), bytes, options.accept_truncated};
+  return decode_image(read_bytes(path), path.string(), options);
+}
+
+Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name,
+                   const ImageOptions& options) {
+  const EncodedImage file{name, bytes, options.accept_truncated, options.most_pixels};
   if (has_at(bytes, 0, "\xff\xd8\xff")) return decode_jpeg(file);
   if (has_at(bytes, 0, "\x89PNG\r\n\x1a\n")) return decode_png(file);
   if (has_at(bytes, 0, "GIF87a") || has_at(bytes, 0, "GIF89a")) return decode_gif(file);
@@ -65,11 +69,11 @@ at::Tensor resize_to_square(const Image& image, std::int64_t size, ResizeOrder o
 Image make_image(const EncodedImage& file, std::int64_t width, std::int64_t height) {
   if (width < 1 || height < 1)
     throw DataError("{}: is {} x {} pixels (nothing to see). Drop the sample.", file.path, width, height);
-  if (width > kSideLimit || height > kSideLimit || width * height > kPixelLimit)
+  if (width > kSideLimit || height > kSideLimit || width * height > file.most_pixels)
     throw DataError(
         "{}: is {} x {} pixels (the limits are {} per side and {} in all). Scale it down, or drop the "
         "sample.",
-        file.path, width, height, kSideLimit, kPixelLimit);
+        file.path, width, height, kSideLimit, file.most_pixels);
   return {width, height, std::vector<std::uint8_t>(static_cast<std::size_t>(width * height * 3))};
 }
 

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
+#include <string>
 #include <vector>
 
 namespace vrwkv::data {
@@ -32,6 +34,7 @@ struct ImageOptions {
   /// LOAD_TRUNCATED_IMAGES; otherwise it is refused.
   bool accept_truncated = false;
   ResizeOrder resize_order = ResizeOrder::kHorizontalFirst;
+  std::int64_t most_pixels = kPixelLimit;  ///< larger images are refused
 };
 
 /// Decodes a JPEG, PNG, GIF or WebP file (the first frame), told apart by its first bytes, never by its name.
@@ -44,6 +47,8 @@ struct ImageOptions {
 /// @throws DataError when the file cannot be read, is empty, of another format, damaged, truncated (unless
 /// accepted) or beyond a limit.
 Image decode_image(const std::filesystem::path& file, const ImageOptions& options = {});
+/// The same from the bytes of a file; `name` stands for it in messages.
+Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name, const ImageOptions& options);
 
 /// Squashes an image to size x size, whatever its aspect ratio, by Pillow's 8-bit bicubic (see resize.h).
 /// @return (3, size, size) uint8, channels first, on the CPU.

@@ -18,7 +18,8 @@ namespace {
 /// "refused", or "WIDTH HEIGHT CRC32C".
 std::string outcome(const std::filesystem::path& file, bool accept) {
   try {
-    const Image image = decode_image(file, {.accept_truncated = accept, .resize_order = {}});
+    const Image image =
+        decode_image(file, {.accept_truncated = accept, .resize_order = {}, .most_pixels = kPixelLimit});
     std::ostringstream text;
     text << image.width << ' ' << image.height << ' ' << crc32c(image.rgb.data(), image.rgb.size());
     return text.str();
