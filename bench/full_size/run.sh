@@ -21,11 +21,11 @@ timed() {
   /usr/bin/time -o "$folder/time" -f '%e s, %M KiB' "$@"
   printf '%-24s %s\n' "$name" "$(cat "$folder/time")" | tee -a "$folder/times.txt"
 }
-# train RECIPE RUN RANKS STEPS [--set ...] : G = ranks, one sample a micro-batch.
+# train NAME RECIPE RUN RANKS STEPS [--set ...] : G = ranks, one sample a micro-batch.
 train() {
-  local recipe="$1" run="$2" ranks="$3" steps="$4"
-  shift 4
-  tools/mpirun.sh -n "$ranks" build/vrwkv-dist train "configs/visualrwkv-7.00-$recipe.toml" --run-dir "$folder/$run" --max-steps "$steps" \
+  local name="$1" recipe="$2" run="$3" ranks="$4" steps="$5"
+  shift 5
+  timed "$name" tools/mpirun.sh -n "$ranks" build/vrwkv-dist train "configs/visualrwkv-7.00-$recipe.toml" --run-dir "$folder/$run" --max-steps "$steps" \
     --set train.global_batch_size="$ranks" --set train.micro_batch_size=1 --set paths.image_folder="$data/images" \
     --set run.wait_limit_seconds=3600 "$@"
 }
@@ -36,13 +36,13 @@ base15="$folder/weights/RWKV-x070-World-1.5B-v3-20250127-ctx4096.pth"
 
 timed 'loading' build/bench_trainer_load "$base01" "$folder"/weights/{dinov2,siglip}/*.bin \
   "$folder/weights/sam_vit_b_01ec64.pth"
-timed '0.1B stage 1, 2 steps' train 0b1-pretrain 0b1-pretrain 2 2 --set paths.language_model="$base01" "${stage1[@]}"
-timed '0.1B stage 1, resumed' train 0b1-pretrain 0b1-pretrain 2 3 --set paths.language_model="$base01" "${stage1[@]}"
-timed '0.1B stage 2, 2 steps' train 0b1-mix665k 0b1-mix665k 2 2 --set paths.initial_model="$folder/0b1-pretrain" \
+train '0.1B stage 1, 2 steps' 0b1-pretrain 0b1-pretrain 2 2 --set paths.language_model="$base01" "${stage1[@]}"
+train '0.1B stage 1, resumed' 0b1-pretrain 0b1-pretrain 2 3 --set paths.language_model="$base01" "${stage1[@]}"
+train '0.1B stage 2, 2 steps' 0b1-mix665k 0b1-mix665k 2 2 --set paths.initial_model="$folder/0b1-pretrain" \
   --set paths.data_file="$data/stage2.json"
-timed '0.1B stage 2, resumed' train 0b1-mix665k 0b1-mix665k 2 3 --set paths.initial_model="$folder/0b1-pretrain" \
+train '0.1B stage 2, resumed' 0b1-mix665k 0b1-mix665k 2 3 --set paths.initial_model="$folder/0b1-pretrain" \
   --set paths.data_file="$data/stage2.json"
 timed '0.1B export' build/vrwkv-dist checkpoint export "$folder/0b1-mix665k" --output "$folder/0b1.pth"
-timed '1.5B stage 1, 1 step' train 1b5-pretrain 1b5-pretrain 1 1 --set paths.language_model="$base15" "${stage1[@]}" \
+train '1.5B stage 1, 1 step' 1b5-pretrain 1b5-pretrain 1 1 --set paths.language_model="$base15" "${stage1[@]}" \
   --set train.global_batch_size=1
 cat "$folder/times.txt"

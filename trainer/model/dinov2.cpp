@@ -4,6 +4,14 @@
 #include <ATen/ATen.h>
 
 namespace vrwkv::model {
+namespace {
+
+at::Tensor register_tokens(const ParameterFactory& parameters, const DinoV2Config& config) {
+  if (config.registers == 0) return {};
+  return parameters.normal("reg_token", {1, config.registers, config.width}, kTokenDeviation);
+}
+
+}  // namespace
 
 DinoV2::DinoV2(const DinoV2Config& config, const ParameterFactory& parameters)
     : VisionEncoder({.image_size = config.image_size,
@@ -12,7 +20,7 @@ DinoV2::DinoV2(const DinoV2Config& config, const ParameterFactory& parameters)
                      .feature_width = config.feature_width()},
                     kImageNetPixels),
       cls_token_(parameters.normal("cls_token", {1, 1, config.width}, kTokenDeviation)),
-      reg_token_(parameters.normal("reg_token", {1, config.registers, config.width}, kTokenDeviation)),
+      reg_token_(register_tokens(parameters, config)),
       pos_embed_(parameters.normal("pos_embed", {1, grid() * grid(), config.width}, kTokenDeviation)),
       patch_embed_(parameters, config.patch_size, config.width) {
   const VitBlock::Sizes sizes{config.width, config.heads, config.mlp_hidden, /*layer_scale=*/true};
@@ -23,8 +31,10 @@ DinoV2::DinoV2(const DinoV2Config& config, const ParameterFactory& parameters)
 at::Tensor DinoV2::forward(const at::Tensor& images) const {
   const at::Tensor patches = patch_embed_(images).flatten(1, 2) + pos_embed_;
   const std::int64_t count = images.size(0);
-  at::Tensor x =
-      at::cat({cls_token_.expand({count, -1, -1}), reg_token_.expand({count, -1, -1}), patches}, 1);
+  std::vector<at::Tensor> tokens = {cls_token_.expand({count, -1, -1})};
+  if (reg_token_.defined()) tokens.push_back(reg_token_.expand({count, -1, -1}));
+  tokens.push_back(patches);
+  at::Tensor x = at::cat(tokens, 1);
   for (const VitBlock& block : blocks_) x = block(x);
   return x.narrow(1, x.size(1) - patches.size(1), patches.size(1));
 }

@@ -20,7 +20,7 @@ class DinoV2 final : public VisionEncoder {
   at::Tensor forward(const at::Tensor& images) const override;
 
   at::Tensor cls_token_;  // (1, 1, width)
-  at::Tensor reg_token_;  // (1, registers, width)
+  at::Tensor reg_token_;  // (1, registers, width); undefined without registers
   at::Tensor pos_embed_;  // (1, grid * grid, width): patches only
   PatchEmbedding patch_embed_;
   std::vector<VitBlock> blocks_;

@@ -43,8 +43,8 @@ std::string describe_misfits(const WeightTable& table, const model::VisualRwkv& 
     wanted.insert(name);
     const auto found = table.find(name);
     if (found == table.end()) {
-      const bool optional = parameter.numel() == 0 || model::VisualRwkv::is_unused(model.config(), name) ||
-                            (new_projector && name.starts_with("proj."));
+      const bool optional =
+          model::VisualRwkv::is_unused(model.config(), name) || (new_projector && name.starts_with("proj."));
       if (!optional) missing.push_back(name);
     } else if (!fits(found->second, parameter)) {
       misshapen.push_back(fmt::format("{} is ({}), not ({})", name, fmt::join(found->second.shape, ", "),
