@@ -6,6 +6,7 @@
 #include <set>
 
 #include "common/error.h"
+#include "trainer/precision.h"
 
 namespace vrwkv::trainer {
 namespace {
@@ -80,6 +81,8 @@ TrainConfig read_train_config(TomlReader table, const model::ModelConfig& model,
                "is the projector alone, but a model without vision encoders has none (nothing would learn). "
                "Add a table [vision.dinov2], [vision.siglip] or [vision.sam], or name other parts.");
   config.l2wrap = l2wrap_of(table.one_of("l2wrap", {"supervised", "all", "off"}, default_l2wrap));
+  if (table.one_of("precision", {"auto", "fp32", "bf16"}, "auto") == "bf16")
+    table.fail("precision", explain_bf16_refusal());
   config.gradient_clip = table.number("gradient_clip", 0, 1e12, 1.0);
   config.recompute = read_recompute(table, model.language_model.n_layer);
   config.seed =
@@ -133,8 +136,8 @@ RunConfig read_run_config(TomlReader table, const std::filesystem::path& default
 bool changes_numbers(const ResolvedKey& key) {
   // `stage` and `compat` are only the defaults of keys that count themselves.
   static const std::set<std::string> kSameBits = {
-      "data.on_bad_sample", "data.max_bad_samples", "train.recompute",   "train.recompute_blocks",
-      "train.stage",        "model.compat",         "model.left_padding"};
+      "data.on_bad_sample", "data.max_bad_samples", "train.recompute", "train.recompute_blocks",
+      "train.stage",        "model.compat",         "train.precision", "model.left_padding"};
   const std::string table = key.name.substr(0, key.name.find('.'));
   return !key.is_path && table != "run" && table != "sharding" && table != "checkpoint" &&
          !kSameBits.contains(key.name);

@@ -243,5 +243,38 @@ TEST(NumericDifferences, NameKeysThatOneSideLacks) {
               ::testing::Contains("vision.tokens_per_image = 4 there, absent here"));
 }
 
+TEST(TrainerConfig, RefusesBf16OnACpu) {
+  const Edited bf16 = edited("train", "precision", "\"bf16\"");
+  const std::string message = message_of<ConfigError>([&] { read(bf16.text); });
+  EXPECT_THAT(message, StartsWith("/cfg/run.toml:" + std::to_string(bf16.line) + ": "));
+  EXPECT_THAT(message, HasSubstr("bf16 is for GPUs"));
+}
+
+TEST(TrainerConfig, PublishedPathsAreDefaults) {
+  std::string text = test::tiny_run_toml();
+  const auto config = read(
+      text + "\n[paths]\nsiglip = \"s.bin\"\ninitial_model = \"../m.pth\"\ndata_file = \"other.json\"\n");
+  EXPECT_EQ(config.published.siglip, "/cfg/s.bin");
+  EXPECT_EQ(config.initial_model, "/m.pth");
+  EXPECT_EQ(config.data.file, "/cfg/mix.json") << "the key itself wins";
+}
+
+TEST(TrainerConfig, CompatSetsDefaultsOnly) {
+  const auto original = read(edited("model", "compat", "\"visualrwkv-7.00\"").text);
+  EXPECT_EQ(original.data.order, data::SampleOrder::kVisualRwkv);
+  EXPECT_EQ(original.data.conversation, data::ConversationRules::kVisualRwkv);
+  EXPECT_TRUE(original.data.images.accept_truncated);
+  EXPECT_TRUE(original.left_padding);
+  EXPECT_EQ(original.train.l2wrap, L2Wrap::kAll);
+  const auto ours = read(test::tiny_run_toml());
+  EXPECT_EQ(ours.data.order, data::SampleOrder::kBijection);
+  EXPECT_FALSE(ours.left_padding);
+  EXPECT_EQ(ours.train.l2wrap, L2Wrap::kSupervised);
+  const auto mixed = read_trainer_config(TomlDocument::parse(
+      test::tiny_run_toml(), "/cfg/run.toml", {"model.compat=visualrwkv-7.00", "data.order=bijection"}));
+  EXPECT_TRUE(mixed.data.images.accept_truncated);
+  EXPECT_EQ(mixed.data.order, data::SampleOrder::kBijection);
+}
+
 }  // namespace
 }  // namespace vrwkv::trainer
