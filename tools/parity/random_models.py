@@ -230,28 +230,37 @@ def random_image(draw, folder, index):
     return f"{index}.{suffix}"
 
 
+def random_turns(draw):
+    """Mostly questions with answers; at times no answer, an empty one, or speakers in other letters."""
+    turns = []
+    for _ in range(draw.randint(1, 3)):
+        human, gpt = draw.choice([("human", "gpt")] * 8 + [("Human", "GPT")])
+        turns.append({"from": human, "value": random_text(draw)})
+        turns.append({"from": gpt, "value": "" if draw.random() < 0.05 else random_text(draw)})
+    return turns[:-1] if draw.random() < 0.1 else turns
+
+
+def add_image_marks(draw, turns, count):
+    for _ in range(count):
+        question = draw.choice(turns[::2])
+        mark = draw.choice(["<image>\n", "\n<image>", "<image>", " <image> "])
+        before = draw.random() < 0.5
+        question["value"] = mark + question["value"] if before else question["value"] + mark
+
+
 def random_samples(draw, folder, count):
     folder.mkdir()
     samples, images = [], 0
     for index in range(count):
-        turns = []
-        for _ in range(draw.randint(1, 3)):
-            turns.append({"from": "human", "value": random_text(draw)})
-            turns.append({"from": "gpt", "value": random_text(draw).strip() or "Yes"})
-        sample = {"id": f"sample-{index}", "conversations": turns}
+        turns = random_turns(draw)
+        sample = {draw.choice(["id", "sample_id"]): f"sample-{index}", "conversations": turns}
         pictures = draw.choice([0, 1, 1, 2, 3])
         if pictures:
             names = [random_image(draw, folder, images + i) for i in range(pictures)]
             sample["image"] = names[0] if pictures == 1 and draw.random() < 0.5 else names
-            for _ in names:
-                question = draw.choice(turns[::2])
-                mark = draw.choice(["<image>\n", "\n<image>", "<image>", " <image> "])
-                question["value"] = (
-                    mark + question["value"] if draw.random() < 0.5 else question["value"] + mark
-                )
+            add_image_marks(draw, turns, pictures)
             images += pictures
         samples.append(sample)
-    (folder / "samples.json").write_text(
-        json.dumps(samples, ensure_ascii=draw.random() < 0.5), encoding="utf-8"
-    )
+    text = json.dumps(samples, ensure_ascii=draw.random() < 0.5)
+    (folder / "samples.json").write_text(text, encoding="utf-8")
     return samples

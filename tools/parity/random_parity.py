@@ -37,6 +37,9 @@ LIMITS = {
     "names": 0,
 }
 
+# The original's labels for turns by "Human" or "GPT".
+COMPATIBLE = "--set=model.compat=visualrwkv-7.00"
+
 
 class Report:
     def __init__(self):
@@ -77,7 +80,7 @@ class Case:
         self.model = random_models.RandomModel(self.draw, torch.Generator().manual_seed(seed), code)
         self.data = folder / "images"
         self.samples = random_models.random_samples(self.draw, self.data, count=self.draw.randint(1, 5))
-        self.settings = [f"--set=vision.tokens_per_image={self.model.tokens_per_image}"]
+        self.settings = [f"--set=vision.tokens_per_image={self.model.tokens_per_image}", COMPATIBLE]
         self.projector = self.draw.choice(["mlp", "mlp", "linear"])
 
     def call(self, *arguments):
@@ -133,7 +136,7 @@ class Case:
         path = self.folder / "text.json"
         path.write_text(json.dumps(samples), encoding="utf-8")
         encoder = original.tokenizer()
-        with self.forward(file, samples=path) as actual:
+        with self.forward(file, samples=path, settings=[COMPATIBLE]) as actual:
             for index, sample in enumerate(samples):
                 token_ids, labels = original.tokenize(self.code, encoder, sample, 1)
                 with torch.no_grad():
