@@ -42,4 +42,8 @@ struct DataConfig {
 /// @throws ConfigError on unknown, missing or mistyped keys. Opens no file.
 DataConfig read_data_config(TomlReader table, const DataConfig& defaults = {});
 
+/// The keys of [data] that say how a sample is read, whichever file it is from: conversation,
+/// truncated_images, resize_order. What `config` holds are their defaults.
+void read_sample_rules(TomlReader& table, DataConfig& config);
+
 }  // namespace vrwkv::data

@@ -12,9 +12,9 @@ inline constexpr const char* kModelHelp = "Run directory, checkpoint, or file of
 inline constexpr const char* kLeftPaddingHelp =
     "Decode as the original: padded to multiples of 16, everything computed again for each token (slow)";
 inline constexpr const char* kModelSetHelp =
-    "With published weights: a key of [model] or [vision] that replaces what the shapes say (repeatable), "
-    "for "
-    "example vision.siglip.heads=4";
+    "With published weights: a key of [model], [vision] or [data] (how samples are read) that replaces what "
+    "the shapes or the defaults say (repeatable), for example vision.siglip.heads=4 or "
+    "model.compat=visualrwkv-7.00";
 
 using Run = std::function<int()>;
 

@@ -178,10 +178,18 @@ TrainerConfig read_trainer_config(TomlDocument document,
 TrainerConfig read_model_only(TomlDocument document) {
   TomlReader root = document.root();
   TrainerConfig config;
-  config.model = model::read_model_config(root.table("model"), root.table("vision"));
+  TomlReader model = root.table("model");
+  const bool original = model.one_of("compat", {"none", kOriginal}, "none") == kOriginal;
+  config.left_padding = model.boolean("left_padding", original);
+  config.model = model::read_model_config(model, root.table("vision"));
+  config.data = data_defaults(original, {});
+  TomlReader data = root.table("data");
+  data::read_sample_rules(data, config.data);
+  data.reject_unknown_keys();
   root.reject_unknown_keys();
   config.train.stage = 2;
   config.train.trainable = TrainableParts::of_stage(2);
+  config.train.l2wrap = original ? L2Wrap::kAll : L2Wrap::kSupervised;
   config.resolved_toml = document.resolved_toml();
   return config;
 }

@@ -86,8 +86,8 @@ struct TrainerConfig {
 TrainerConfig read_trainer_config(TomlDocument document,
                                   const std::optional<std::filesystem::path>& run_directory = {});
 
-/// A configuration that has the tables [model] and [vision] alone, as a checkpoint of imported weights has;
-/// the rest is default.
+/// A configuration without training, as a checkpoint of imported weights has: the tables [model] and
+/// [vision], and of [data] what says how a sample is read; the rest is default.
 TrainerConfig read_model_only(TomlDocument document);
 /// The configuration that a checkpoint holds: a whole one, or as read_model_only takes it.
 TrainerConfig read_stored_config(std::string_view text, const std::filesystem::path& name);

@@ -70,6 +70,20 @@ class PublishedModelsTest(support.ProgramTest):
         actual = self.forward(PUBLISHED / "rwkv7.pth", samples="text.json")
         self.assertLessEqual(difference(actual["samples/0/logits"], self.expected()["samples/2/logits"][()]), FORWARD_TOLERANCE)
 
+    def test_samples_are_read_as_the_original_does_by_compat(self):
+        turns = [{"from": "Human", "value": "What?"}, {"from": "GPT", "value": "That."}]
+        (self.folder / "text.json").write_text(json.dumps([{"id": "a", "conversations": turns}]))
+        strict = self.forward(PUBLISHED / "rwkv7.pth", samples="text.json", output="strict.h5")["samples/0"]
+        self.assertEqual(strict["labels"][0], -100)
+        compat = ["--set", "model.compat=visualrwkv-7.00"]
+        self.call("checkpoint", "import", PUBLISHED / "rwkv7.pth", "--output", "kept", *compat)
+        for model, options in ((PUBLISHED / "rwkv7.pth", compat), ("kept", [])):
+            sample = self.forward(model, *options, samples="text.json")["samples/0"]
+            # The original masks turns by `human` and `gpt`, spelt so, alone.
+            np.testing.assert_array_equal(sample["labels"], sample["token_ids"])
+        self.call("forward", "--model", PUBLISHED / "rwkv7.pth", "--samples", "text.json", "--output", "o.h5", "--set",
+                  "data.file=x.json", expect=support.USAGE)
+
     def test_separate_files_make_a_model(self):
         expected = self.expected("encoders.h5")
         for dinov2 in ("dinov2_timm.bin", "dinov2_meta.pth"):
