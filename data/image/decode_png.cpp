@@ -140,29 +140,35 @@ std::uint32_t big_endian(const std::uint8_t* bytes) {
          bytes[3];
 }
 
-/// A file that ends inside its pixels as one whose last chunk holds what is there, so that libpng decodes all
-/// of it; nothing when it ends elsewhere.
+/// A file that ends inside or right after a chunk of pixels as one that libpng decodes as far as it goes:
+/// that chunk holds what is there, and the end follows. Nothing when the file ends elsewhere.
 std::vector<std::uint8_t> mend_end(std::span<const std::uint8_t> bytes) {
   constexpr std::size_t kSignature = 8, kHeader = 8, kChecksum = 4;
+  constexpr std::array<std::uint8_t, 12> kEnd = {0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60, 0x82};
+  std::vector<std::uint8_t> mended;
   std::size_t chunk = kSignature;
-  while (chunk + kHeader <= bytes.size()) {
-    const std::uint32_t length = big_endian(bytes.data() + chunk);
+  bool is_pixels = false;
+  for (; chunk + kHeader <= bytes.size(); chunk += kHeader + big_endian(bytes.data() + chunk) + kChecksum) {
+    is_pixels = std::memcmp(bytes.data() + chunk + 4, "IDAT", 4) == 0;
     const std::size_t rest = bytes.size() - chunk - kHeader;
-    if (length + kChecksum > rest) {
-      if (std::memcmp(bytes.data() + chunk + 4, "IDAT", 4) != 0) return {};
-      const auto available = static_cast<std::uint32_t>(std::min<std::size_t>(length, rest));
-      std::vector<std::uint8_t> mended(
-          bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(chunk + kHeader + available));
-      for (int i = 0; i < 4; ++i)
-        mended[chunk + static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(available >> (24 - 8 * i));
-      mended.insert(mended.end(), kChecksum, 0);  // not compared
-      constexpr std::array<std::uint8_t, 12> kEnd = {0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60, 0x82};
-      mended.insert(mended.end(), kEnd.begin(), kEnd.end());
-      return mended;
-    }
-    chunk += kHeader + length + kChecksum;
+    const std::size_t length = big_endian(bytes.data() + chunk);
+    if (length + kChecksum <= rest) continue;
+    if (!is_pixels) return {};
+    const auto available = static_cast<std::uint32_t>(std::min(length, rest));
+    const auto pixels = bytes.subspan(chunk + kHeader, available);
+    mended.assign(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(chunk));
+    for (int shift = 24; shift >= 0; shift -= 8)
+      mended.push_back(static_cast<std::uint8_t>(available >> shift));
+    mended.insert(mended.end(), {'I', 'D', 'A', 'T'});
+    mended.insert(mended.end(), pixels.begin(), pixels.end());
+    mended.insert(mended.end(), kChecksum, 0);  // not compared
+    mended.insert(mended.end(), kEnd.begin(), kEnd.end());
+    return mended;
   }
-  return {};
+  if (!is_pixels) return {};
+  mended.assign(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(std::min(chunk, bytes.size())));
+  mended.insert(mended.end(), kEnd.begin(), kEnd.end());
+  return mended;
 }
 
 }  // namespace

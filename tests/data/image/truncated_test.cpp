@@ -44,6 +44,34 @@ TEST(TruncatedImages, AreDecodedAsFarAsPillowDoes) {
   EXPECT_GT(decoded, 150U) << "too few were decoded to show anything";
 }
 
+std::string big_endian(std::size_t number) {
+  std::string bytes;
+  for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(number >> shift);
+  return bytes;
+}
+
+// The fixtures hold their pixels in one chunk each. A file that ends between two, or in the head of the
+// second, shows as much as one whose only chunk ends there.
+TEST(TruncatedImages, MayEndBetweenTwoChunksOfPixels) {
+  const test::TemporaryDirectory folder;
+  const std::filesystem::path file = folder.path() / "image";
+  const std::string whole = read_file(test::image_fixtures() / "png_filters.png");
+  const std::size_t pixels = whole.find("IDAT") + 4;
+  for (const std::size_t count : {40U, 100U, 200U}) {
+    write_file_atomically(file, whole.substr(0, pixels + count));
+    const std::string expected = outcome(file, /*accept=*/true);
+    EXPECT_NE(expected, "refused");
+    const std::string first =
+        whole.substr(0, pixels - 8) + big_endian(count) + whole.substr(pixels - 4, count + 4);
+    for (const auto& rest :
+         {std::string("...."), std::string("....\0\0", 6), std::string("....\0\0\0\7IDA", 11)}) {
+      write_file_atomically(file, first + rest);
+      EXPECT_EQ(outcome(file, /*accept=*/true), expected) << count;
+      EXPECT_EQ(outcome(file, /*accept=*/false), "refused");
+    }
+  }
+}
+
 TEST(TruncatedImages, AreRefusedUnlessAccepted) {
   const test::TemporaryDirectory folder;
   const std::filesystem::path file = folder.path() / "image";
