@@ -12,28 +12,6 @@
 namespace vrwkv::kernels::cpu {
 namespace {
 
-struct Tasks {
-  decltype(&portable::forward_task) forward;
-  decltype(&portable::backward_task) backward;
-};
-
-/// The widest that this processor has.
-const Tasks& tasks() {
-  static const Tasks chosen = [] {
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl")) {
-      return Tasks{.forward = avx512::forward_task, .backward = avx512::backward_task};
-    }
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-      return Tasks{.forward = avx2::forward_task, .backward = avx2::backward_task};
-    }
-#endif
-    return Tasks{.forward = portable::forward_task, .backward = portable::backward_task};
-  }();
-  return chosen;
-}
-
 /// Calls run(task, scratch) for every head of every sequence, over ATen's threads. ATen's memory is 64-byte
 /// aligned.
 template <class Run>
@@ -48,15 +26,16 @@ void for_each_task(const Wkv7Inputs& in, std::int64_t scratch_floats, const Run&
 }  // namespace
 
 void wkv7_forward(const Wkv7Inputs& inputs, const Wkv7Outputs& outputs, const Wkv7Kept& kept) {
-  for_each_task(inputs, forward_scratch_floats(inputs.head_size), [&](std::int64_t task, float* scratch) {
-    tasks().forward(inputs, outputs, kept, task, scratch);
-  });
+  static const auto run = VRWKV_WIDEST(forward_task);
+  for_each_task(inputs, forward_scratch_floats(inputs.head_size),
+                [&](std::int64_t task, float* scratch) { run(inputs, outputs, kept, task, scratch); });
 }
 
 void wkv7_backward(const Wkv7Inputs& inputs, const Wkv7Kept& kept,
                    const Wkv7OutputGradients& output_gradients, const Wkv7InputGradients& input_gradients) {
+  static const auto run = VRWKV_WIDEST(backward_task);
   for_each_task(inputs, backward_scratch_floats(inputs.head_size), [&](std::int64_t task, float* scratch) {
-    tasks().backward(inputs, kept, output_gradients, input_gradients, task, scratch);
+    run(inputs, kept, output_gradients, input_gradients, task, scratch);
   });
 }
 

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "kernels/cpu/lanes.h"
 #include "kernels/wkv7/wkv7_backend.h"
-#include "kernels/wkv7/wkv7_cpu_lanes.h"
 
 namespace vrwkv::kernels::cpu::VRWKV_INSTRUCTION_SET {
 

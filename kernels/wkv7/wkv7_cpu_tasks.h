@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/instruction_set.h"
 #include "kernels/wkv7/wkv7_backend.h"
 
 namespace vrwkv::kernels::cpu {
@@ -18,17 +19,11 @@ inline constexpr std::int64_t backward_scratch_floats(std::int64_t head_size) {
   return (kWkv7Chunk + 1) * head_size * head_size + 2 * (kMaxLanes + kWkv7Chunk + 1) * head_size;
 }
 
-#define VRWKV_DECLARE_WKV7_TASKS(instruction_set)                                                      \
-  namespace instruction_set {                                                                          \
-  void forward_task(const Wkv7Inputs& inputs, const Wkv7Outputs& outputs, const Wkv7Kept& kept,        \
-                    std::int64_t task, float* scratch);                                                \
-  void backward_task(const Wkv7Inputs& inputs, const Wkv7Kept& kept,                                   \
-                     const Wkv7OutputGradients& gradients_in, const Wkv7InputGradients& gradients_out, \
-                     std::int64_t task, float* scratch);                                               \
-  }
-VRWKV_DECLARE_WKV7_TASKS(avx512)
-VRWKV_DECLARE_WKV7_TASKS(avx2)
-VRWKV_DECLARE_WKV7_TASKS(portable)
-#undef VRWKV_DECLARE_WKV7_TASKS
+VRWKV_FOR_EACH_INSTRUCTION_SET(void forward_task(const Wkv7Inputs& inputs, const Wkv7Outputs& outputs,
+                                                 const Wkv7Kept& kept, std::int64_t task, float* scratch);
+                               void backward_task(const Wkv7Inputs& inputs, const Wkv7Kept& kept,
+                                                  const Wkv7OutputGradients& gradients_in,
+                                                  const Wkv7InputGradients& gradients_out, std::int64_t task,
+                                                  float* scratch);)
 
 }  // namespace vrwkv::kernels::cpu

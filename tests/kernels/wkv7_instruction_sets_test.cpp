@@ -19,11 +19,8 @@ struct InstructionSet {
 const InstructionSet kInstructionSets[] = {
     {"portable", [] { return true; }, cpu::portable::forward_task, cpu::portable::backward_task},
 #if defined(__x86_64__)
-    {"avx2", [] { return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0; },
-     cpu::avx2::forward_task, cpu::avx2::backward_task},
-    {"avx512",
-     [] { return __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0; },
-     cpu::avx512::forward_task, cpu::avx512::backward_task},
+    {"avx2", cpu::has_avx2, cpu::avx2::forward_task, cpu::avx2::backward_task},
+    {"avx512", cpu::has_avx512, cpu::avx512::forward_task, cpu::avx512::backward_task},
 #endif
 };
 

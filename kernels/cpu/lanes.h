@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The few vector operations of the CPU kernels, over GCC's vector extensions. What includes this is compiled
-// once for each instruction set, into a namespace of its own, so that no two objects hold one function
-// compiled differently. For the same reason nothing here calls a function of the standard library.
+// once for each instruction set (see instruction_set.h), into a namespace of its own, so that no two objects
+// hold one function compiled differently. For the same reason nothing here calls a function of the standard
+// library.
 #pragma once
 
 #include <cstdint>
