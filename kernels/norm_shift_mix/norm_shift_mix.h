@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+namespace vrwkv::kernels {
+
+struct NormShiftMix {
+  at::Tensor mixed;  ///< (M, T, C), contiguous: one slab a mix
+  at::Tensor last;   ///< (S, C): the normalised last token of each sequence, the next call's `previous`
+};
+
+/// What a time mix (six mixes) or channel mix (one) begins with. Per token t,
+///
+///     n_t = LayerNorm(x_t) weight + bias
+///     s_t = n_{t-1} inside a sequence; at its start `previous`, or 0
+///     mixed[m]_t = n_t + (s_t - n_t) mix_m
+///
+/// @param x                (T, C), fp32 or bf16; copied when not contiguous. C is a multiple of 16 up to
+/// 8,192.
+/// @param weight, bias     C elements, fp32.
+/// @param mixes            M tensors of C elements, fp32; M is 1 to 6.
+/// @param sequence_starts  (S) int64 on the CPU, ascending, first 0: where the sequences packed along T
+/// begin.
+/// @param previous         (S, C) like `x`, what stands before each sequence; undefined for zeros. A
+/// constant: it
+///                         gets no gradient.
+/// @return                 like `x`, computed in fp32. `mixed` is differentiable (once) in x, weight, bias
+/// and the
+///                         mixes, `last` in nothing.
+/// @throws ShapeError when sizes, types or devices do not fit each other.
+/// @throws NotBuiltError on CUDA tensors in a build without CUDA.
+/// @throws DeviceError when the GPU refuses.
+///
+/// On a device the work is queued on the current stream; nothing waits for it. Beside the inputs two numbers
+/// a token are kept for the gradients. The same inputs give the same bits, for any number of threads: the
+/// gradients of weight, bias and mixes are sums over tokens in a fixed order.
+NormShiftMix norm_shift_mix(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                            double epsilon, const std::vector<at::Tensor>& mixes,
+                            const at::Tensor& sequence_starts, const at::Tensor& previous = {});
+
+}  // namespace vrwkv::kernels
