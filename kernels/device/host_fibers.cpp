@@ -35,9 +35,12 @@ struct Barrier {
 struct Warp {
   Barrier barrier;
   int running_lanes = 0;
-  // Two, used in turn: a lane may show its next value while others still read the last one, but never the one
-  // after.
-  std::array<std::array<std::uint32_t, kLanes>, 2> shown{};
+  WarpWords words{};  // of the collective under way
+};
+
+struct Copy {
+  void* shared;
+  const void* global;
 };
 
 struct Fiber {
@@ -45,8 +48,9 @@ struct Fiber {
   std::unique_ptr<char[]> stack;
   bool finished = false;
   const Barrier* waits_for = nullptr;
-  std::uint64_t generation = 0;  // of the barrier it waits for
-  unsigned collectives = 0;
+  std::uint64_t generation = 0;          // of the barrier it waits for
+  std::vector<Copy> copies;              // asynchronous ones, under way
+  std::vector<std::size_t> group_sizes;  // of those that are committed, oldest first
 
   bool can_run() const { return !finished && (waits_for == nullptr || waits_for->generation != generation); }
 };
@@ -59,8 +63,10 @@ struct FreeAligned {
 
 class Block {
  public:
-  Block(int threads, std::size_t shared_bytes, const std::function<void()>& body, const Schedule& schedule)
-      : body_(body),
+  Block(std::int64_t blocks, int threads, std::size_t shared_bytes, const std::function<void()>& body,
+        const Schedule& schedule)
+      : blocks_(blocks),
+        body_(body),
         schedule_(schedule),
         random_(schedule.seed),
         fibers_(threads),
@@ -80,7 +86,10 @@ class Block {
   void arrive(Barrier& barrier, int expected, bool wait);
   Barrier& named_barrier(int id) { return named_barriers_.at(id); }
   void warp_barrier();
-  std::uint32_t read_lane(std::uint32_t value, int lane);
+  LaneWords collective(const LaneWords& mine, void (*compute)(WarpWords&));
+  Fiber& fiber() { return fibers_[current_]; }
+  bool in_shared_memory(const void* at, std::size_t bytes) const;
+  std::int64_t blocks() const { return blocks_; }
 
  private:
   void start_fibers();
@@ -91,6 +100,7 @@ class Block {
   static void fiber_main();
   [[noreturn]] void report_deadlock() const;
 
+  const std::int64_t blocks_;
   const std::function<void()>& body_;
   const Schedule schedule_;
   std::mt19937_64 random_;
@@ -138,7 +148,8 @@ void Block::start_fibers() {
     Fiber& fiber = fibers_[thread];
     fiber.finished = false;
     fiber.waits_for = nullptr;
-    fiber.collectives = 0;
+    fiber.copies.clear();
+    fiber.group_sizes.clear();
     getcontext(&fiber.context);
     fiber.context.uc_stack.ss_sp = fiber.stack.get();
     fiber.context.uc_stack.ss_size = kStackBytes;
@@ -248,15 +259,18 @@ void Block::warp_barrier() {
   arrive(warp.barrier, kLanes, /*wait=*/true);
 }
 
-std::uint32_t Block::read_lane(std::uint32_t value, int lane) {
-  if (lane < 0 || lane >= kLanes) {
-    throw EmulationError(
-        fmt::format("block {}: thread {} reads lane {} of 32.", block_index_, current_, lane));
-  }
-  auto& shown = warps_[current_ / kLanes].shown[fibers_[current_].collectives++ % 2];
-  shown[current_ % kLanes] = value;
+LaneWords Block::collective(const LaneWords& mine, void (*compute)(WarpWords&)) {
+  Warp& warp = warps_[current_ / kLanes];
+  LaneWords& words = warp.words[current_ % kLanes];
+  words = mine;
+  if (warp.barrier.arrived == kLanes - 1) compute(warp.words);
   warp_barrier();
-  return shown[lane];
+  return words;
+}
+
+bool Block::in_shared_memory(const void* at, std::size_t bytes) const {
+  const auto* byte = static_cast<const unsigned char*>(at);
+  return byte >= shared_.get() && byte + bytes <= shared_.get() + shared_bytes_;
 }
 
 void Block::report_deadlock() const {
@@ -276,7 +290,7 @@ void set_schedule(const Schedule& schedule) { t_schedule = schedule; }
 
 void run_blocks(std::int64_t blocks, int threads, std::size_t shared_bytes,
                 const std::function<void()>& body) {
-  Block block(threads, shared_bytes, body, t_schedule);
+  Block block(blocks, threads, shared_bytes, body, t_schedule);
   t_block = &block;
   for (std::int64_t index = 0; index < blocks; ++index) block.run(static_cast<int>(index));
 }
@@ -295,6 +309,53 @@ void named_barrier(int id, int threads, bool wait) {
 }
 
 void warp_barrier() { t_block->warp_barrier(); }
-std::uint32_t read_lane(std::uint32_t value, int lane) { return t_block->read_lane(value, lane); }
+LaneWords collective(const LaneWords& mine, void (*compute)(WarpWords&)) {
+  return t_block->collective(mine, compute);
+}
+
+int block_count() { return static_cast<int>(t_block->blocks()); }
+
+void check_16_aligned(const void* at, const char* word) {
+  if (reinterpret_cast<std::uintptr_t>(at) % 16 != 0) {
+    throw EmulationError(fmt::format("block {}: thread {}: {} at an address that is not a multiple of 16.",
+                                     t_block->block_index(), t_block->thread_index(), word));
+  }
+}
+
+void check_16_shared(const void* at, const char* word) {
+  check_16_aligned(at, word);
+  if (!t_block->in_shared_memory(at, 16)) {
+    throw EmulationError(fmt::format("block {}: thread {}: {} outside of shared memory.",
+                                     t_block->block_index(), t_block->thread_index(), word));
+  }
+}
+
+void copy_async_16(void* shared, const void* global) {
+  check_16_shared(shared, "copy_async_16");
+  check_16_aligned(global, "copy_async_16");
+  t_block->fiber().copies.push_back({shared, global});
+}
+
+void copy_async_commit() {
+  Fiber& fiber = t_block->fiber();
+  const std::size_t committed = std::accumulate(fiber.group_sizes.begin(), fiber.group_sizes.end(), 0UL);
+  fiber.group_sizes.push_back(fiber.copies.size() - committed);
+}
+
+void copy_async_wait(int youngest) {
+  Fiber& fiber = t_block->fiber();
+  while (fiber.group_sizes.size() > static_cast<std::size_t>(youngest)) {
+    const auto end = fiber.copies.begin() + static_cast<std::ptrdiff_t>(fiber.group_sizes.front());
+    for (auto copy = fiber.copies.begin(); copy != end; ++copy) {
+      if (copy->global == nullptr) {
+        std::memset(copy->shared, 0, 16);
+      } else {
+        std::memcpy(copy->shared, copy->global, 16);
+      }
+    }
+    fiber.copies.erase(fiber.copies.begin(), end);
+    fiber.group_sizes.erase(fiber.group_sizes.begin());
+  }
+}
 
 }  // namespace vrwkv::kernels::device::host

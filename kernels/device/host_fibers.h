@@ -7,6 +7,7 @@
 // Timing, bank conflicts and the memory model of a real device are not emulated.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -43,11 +44,28 @@ void run_blocks(std::int64_t blocks, int threads, std::size_t shared_bytes,
 // For code inside body(); what each does is said in device.h.
 int thread_index();
 int block_index();
+int block_count();
 void* shared_memory();
 void block_barrier();
 void named_barrier(int id, int threads, bool wait);
 void warp_barrier();
-/// Shows `value` to the warp and returns what `lane` showed.
-std::uint32_t read_lane(std::uint32_t value, int lane);
+
+/// What a lane brings to a collective, and takes from it.
+using LaneWords = std::array<std::uint32_t, 10>;
+using WarpWords = std::array<LaneWords, kLanes>;
+
+/// When all lanes of the warp have brought their words, `compute` replaces them by the results, once for
+/// all, and each lane gets its own.
+LaneWords collective(const LaneWords& mine, void (*compute)(WarpWords&));
+
+/// @throws EmulationError when `at` is not on a 16-byte boundary.
+void check_16_aligned(const void* at, const char* word);
+/// The same when the 16 bytes are not in shared memory.
+void check_16_shared(const void* at, const char* word);
+
+/// `global` null: zeros. The copy lands in copy_async_wait().
+void copy_async_16(void* shared, const void* global);
+void copy_async_commit();
+void copy_async_wait(int youngest);
 
 }  // namespace vrwkv::kernels::device::host
