@@ -11,16 +11,42 @@ std::string shape_text(at::IntArrayRef sizes) {
   return fmt::format("({})", fmt::join(sizes.begin(), sizes.end(), ", "));
 }
 
-void check_float32(const char* where, const char* name, const at::Tensor& tensor, at::Device device) {
+namespace {
+
+void check_defined(const char* where, const char* name, const at::Tensor& tensor) {
   if (!tensor.defined()) throw ShapeError("{}: {} is missing.", where, name);
-  if (tensor.scalar_type() != at::kFloat) {
-    throw ShapeError("{}: {} is {} but should be Float (only fp32 is computed).", where, name,
-                     c10::toString(tensor.scalar_type()));
-  }
+}
+
+void check_device(const char* where, const char* name, const at::Tensor& tensor, at::Device device) {
   if (tensor.device() != device) {
     throw ShapeError("{}: {} is on {} but should be on {} (all tensors share one device).", where, name,
                      tensor.device().str(), device.str());
   }
+}
+
+}  // namespace
+
+void check_float32(const char* where, const char* name, const at::Tensor& tensor, at::Device device) {
+  check_defined(where, name, tensor);
+  if (tensor.scalar_type() != at::kFloat) {
+    throw ShapeError("{}: {} is {} but should be Float (only fp32 is computed).", where, name,
+                     c10::toString(tensor.scalar_type()));
+  }
+  check_device(where, name, tensor, device);
+}
+
+void check_activation(const char* where, const char* name, const at::Tensor& tensor, const at::Tensor& like) {
+  check_defined(where, name, tensor);
+  const at::ScalarType type = tensor.scalar_type();
+  if (type != at::kFloat && type != at::kBFloat16) {
+    throw ShapeError("{}: {} is {} but should be Float or BFloat16.", where, name, c10::toString(type));
+  }
+  if (type != like.scalar_type()) {
+    throw ShapeError("{}: {} is {} but should be {} (all activations share one type).", where, name,
+                     c10::toString(type), c10::toString(like.scalar_type()));
+  }
+  check_device(where, name, tensor, like.device());
+  check_shape(where, name, tensor, like.sizes(), "all activations share one shape");
 }
 
 void check_shape(const char* where, const char* name, const at::Tensor& tensor, at::IntArrayRef expected,

@@ -13,6 +13,10 @@ std::string shape_text(at::IntArrayRef sizes);
 /// @throws ShapeError "where: name ..." unless `tensor` is defined, fp32, and on `device`.
 void check_float32(const char* where, const char* name, const at::Tensor& tensor, at::Device device);
 
+/// @throws ShapeError "where: name ..." unless `tensor` is defined, fp32 or bf16, and has the type, device
+/// and sizes of `like`, which "all activations share".
+void check_activation(const char* where, const char* name, const at::Tensor& tensor, const at::Tensor& like);
+
 /// @throws ShapeError "where: name is (...) but should be (...) (why)." when the sizes differ.
 void check_shape(const char* where, const char* name, const at::Tensor& tensor, at::IntArrayRef expected,
                  const char* why);

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "kernels/bf16.h"
+
 #if defined(__AVX512F__)
 #define VRWKV_INSTRUCTION_SET avx512
 #elif defined(__AVX2__)
@@ -27,6 +29,8 @@ inline constexpr int kLanes = 4;
 #endif
 typedef float Float __attribute__((vector_size(kLanes * sizeof(float))));
 typedef std::int32_t Int __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
+typedef std::uint32_t Bits __attribute__((vector_size(kLanes * sizeof(std::uint32_t))));
+typedef std::uint16_t HalfBits __attribute__((vector_size(kLanes * sizeof(std::uint16_t))));
 
 [[gnu::always_inline]] inline Float load(const float* from) {
   Float value;
@@ -36,6 +40,21 @@ typedef std::int32_t Int __attribute__((vector_size(kLanes * sizeof(std::int32_t
 
 [[gnu::always_inline]] inline void store(float* to, Float value) {
   __builtin_memcpy(to, &value, sizeof value);
+}
+
+[[gnu::always_inline]] inline Float load(const Bf16* from) {
+  HalfBits upper;
+  __builtin_memcpy(&upper, from, sizeof upper);
+  return reinterpret_cast<Float>(__builtin_convertvector(upper, Bits) << 16);
+}
+
+/// Rounds as to_bf16() does.
+[[gnu::always_inline]] inline void store(Bf16* to, Float value) {
+  const Bits bits = reinterpret_cast<Bits>(value);
+  const Bits rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
+  const Bits not_a_number = Bits{} + 0x7FFF;
+  const HalfBits upper = __builtin_convertvector(value == value ? rounded : not_a_number, HalfBits);
+  __builtin_memcpy(to, &upper, sizeof upper);
 }
 
 /// Subtracting zero changes no value, so the compiler leaves a plain broadcast; adding zero would change -0.
@@ -100,6 +119,20 @@ template <int kStep>
       rows[i + kStep] = second_blocks<kStep>(a, b);
     }
     swap_blocks<2 * kStep>(rows);
+  }
+}
+
+/// The sum of all lanes.
+template <int kStep = kLanes / 2>
+[[gnu::always_inline]] inline float lane_sum(Float x) {
+  if constexpr (kStep == 0) {
+    return x[0];
+  } else {
+    const Float others = [&]<int... kLane>(std::integer_sequence<int, kLane...>) {
+      return __builtin_shuffle(x, Int{(kLane ^ kStep)...});
+    }
+    (std::make_integer_sequence<int, kLanes>{});
+    return lane_sum<kStep / 2>(x + others);
   }
 }
 
