@@ -39,7 +39,8 @@ at::Tensor sequence_bounds(const at::Tensor& starts, std::int64_t tokens) {
 /// The tensors of one call, in the order r, w, k, v, a, b, initial state (which may be undefined), bounds (on
 /// the CPU), and the same bounds on the tensors' device.
 struct Call {
-  explicit Call(variable_list all, std::int64_t chunk_count) : tensors(std::move(all)), chunks(chunk_count) {}
+  Call(variable_list all, std::int64_t chunk_count, const Wkv7Options& chosen)
+      : tensors(std::move(all)), chunks(chunk_count), options(chosen) {}
 
   const at::Tensor& r() const { return tensors[0]; }
   const at::Tensor& initial_state() const { return tensors[6]; }
@@ -62,7 +63,8 @@ struct Call {
             .v = pointer(3),
             .a = pointer(4),
             .b = pointer(5),
-            .initial_state = initial_state().defined() ? pointer(6) : nullptr};
+            .initial_state = initial_state().defined() ? pointer(6) : nullptr,
+            .decay_input = options.decay_input};
   }
 
   at::Tensor empty_states(std::int64_t count) const {
@@ -71,6 +73,7 @@ struct Call {
 
   variable_list tensors;
   std::int64_t chunks;
+  Wkv7Options options;
 };
 
 struct Kept {
@@ -134,13 +137,14 @@ class Wkv7 : public torch::autograd::Function<Wkv7> {
   static variable_list forward(AutogradContext* context, const at::Tensor& r, const at::Tensor& w,
                                const at::Tensor& k, const at::Tensor& v, const at::Tensor& a,
                                const at::Tensor& b, const std::optional<at::Tensor>& initial_state,
-                               const at::Tensor& bounds, std::int64_t chunks) {
+                               const at::Tensor& bounds, std::int64_t chunks, const Wkv7Options& options) {
     const at::Tensor start = initial_state.value_or(at::Tensor());
-    const Call call({r, w, k, v, a, b, start, bounds}, chunks);
+    const Call call({r, w, k, v, a, b, start, bounds}, chunks, options);
     const Kept kept{.chunk_states = call.empty_states(chunks), .state_a = at::empty(r.sizes(), r.options())};
     const Wkv7Result result = run_forward(call, kept);
     context->save_for_backward({r, w, k, v, a, b, start, bounds, kept.chunk_states, kept.state_a});
     context->saved_data["chunks"] = chunks;
+    context->saved_data["decay_input"] = static_cast<std::int64_t>(options.decay_input);
     context->set_materialize_grads(false);
     return {result.y, result.final_state};
   }
@@ -149,7 +153,9 @@ class Wkv7 : public torch::autograd::Function<Wkv7> {
     variable_list saved = context->get_saved_variables();
     const Kept kept{.chunk_states = saved[8], .state_a = saved[9]};
     saved.resize(8);
-    const Call call(std::move(saved), context->saved_data["chunks"].toInt());
+    const Wkv7Options options{.decay_input =
+                                  static_cast<DecayInput>(context->saved_data["decay_input"].toInt())};
+    const Call call(std::move(saved), context->saved_data["chunks"].toInt(), options);
     const at::Tensor gradient_y =
         output_gradients[0].defined() ? output_gradients[0].contiguous() : at::zeros_like(call.r());
     const at::Tensor gradient_final_state =
@@ -157,7 +163,7 @@ class Wkv7 : public torch::autograd::Function<Wkv7> {
     // An undefined argument has no edge in the graph, and then index 6 is the bounds'.
     const bool want_initial_state = call.initial_state().defined() && context->needs_input_grad(6);
     variable_list gradients = run_backward(call, kept, gradient_y, gradient_final_state, want_initial_state);
-    gradients.resize(9);  // none for the bounds and the number of chunks
+    gradients.resize(10);  // none for the bounds, the number of chunks and the options
     return gradients;
   }
 };
@@ -166,12 +172,9 @@ void check_arguments(const variable_list& inputs, const at::Tensor& sequence_sta
                      const at::Tensor& initial_state) {
   static constexpr const char* kNames[] = {"r", "w", "k", "v", "a", "b"};
   const at::Tensor& r = inputs[0];
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    check_float32("wkv7", kNames[i], inputs[i], r.device());
-    check_shape("wkv7", kNames[i], inputs[i], r.sizes(), "all inputs share B, T, H, N");
-  }
-  if (r.dim() != 4 || r.size(3) == 0 || r.size(3) % 16 != 0) {
-    throw ShapeError("wkv7: r is {} but should be (B, T, H, N) with N a multiple of 16.",
+  for (std::size_t i = 0; i < inputs.size(); ++i) check_activation("wkv7", kNames[i], inputs[i], r);
+  if (r.dim() != 4 || r.numel() == 0 || r.size(3) % 16 != 0) {
+    throw ShapeError("wkv7: r is {} but should be (B, T, H, N), none of them 0 and N a multiple of 16.",
                      shape_text(r.sizes()));
   }
   check_sequence_starts("wkv7", sequence_starts, r.size(1));
@@ -186,8 +189,14 @@ void check_arguments(const variable_list& inputs, const at::Tensor& sequence_sta
 
 Wkv7Result wkv7(const at::Tensor& r, const at::Tensor& w, const at::Tensor& k, const at::Tensor& v,
                 const at::Tensor& a, const at::Tensor& b, const at::Tensor& sequence_starts,
-                const at::Tensor& initial_state) {
+                const at::Tensor& initial_state, const Wkv7Options& options) {
   check_arguments({r, w, k, v, a, b}, sequence_starts, initial_state);
+  if (r.scalar_type() == at::kBFloat16) {
+    const auto wide = [](const at::Tensor& x) { return x.to(at::kFloat); };
+    const Wkv7Result result =
+        wkv7(wide(r), wide(w), wide(k), wide(v), wide(a), wide(b), sequence_starts, initial_state, options);
+    return {.y = result.y.to(at::kBFloat16), .final_state = result.final_state};
+  }
   const at::Tensor host_bounds = sequence_bounds(sequence_starts, r.size(1));
   const auto chunks = host_bounds[1][sequence_starts.numel()].item<std::int64_t>();
   const at::Tensor bounds = host_bounds.to(r.device());
@@ -199,12 +208,13 @@ Wkv7Result wkv7(const at::Tensor& r, const at::Tensor& w, const at::Tensor& k, c
     needs_gradients = needs_gradients || tensor.requires_grad();
   }
   if (needs_gradients && at::GradMode::is_enabled()) {
-    const variable_list outputs = Wkv7::apply(tensors[0], tensors[1], tensors[2], tensors[3], tensors[4],
-                                              tensors[5], optional_tensor(tensors[6]), bounds, chunks);
+    const variable_list outputs =
+        Wkv7::apply(tensors[0], tensors[1], tensors[2], tensors[3], tensors[4], tensors[5],
+                    optional_tensor(tensors[6]), bounds, chunks, options);
     return {.y = outputs[0], .final_state = outputs[1]};
   }
   tensors.push_back(bounds);
-  return run_forward(Call(std::move(tensors), chunks), Kept{});
+  return run_forward(Call(std::move(tensors), chunks, options), Kept{});
 }
 
 }  // namespace vrwkv::kernels

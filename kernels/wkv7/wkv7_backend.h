@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "kernels/wkv7/decay_input.h"
+
 namespace vrwkv::kernels {
 
 /// Tokens between two kept states.
@@ -20,6 +22,7 @@ struct Wkv7Inputs {
   const std::int64_t* chunk_bounds;    // (sequences + 1): and chunks [bounds[s], bounds[s + 1])
   const float *r, *w, *k, *v, *a, *b;  // (batch, tokens, heads, head_size)
   const float* initial_state;          // (batch, sequences, heads, head_size, head_size), or null for zeros
+  DecayInput decay_input;              // what w is
 };
 
 /// What the backward needs of the forward. Both null: nothing is kept.

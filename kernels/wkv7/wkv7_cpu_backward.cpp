@@ -175,7 +175,8 @@ class Backward {
     const std::int64_t first = sequence_.chunk_begin(chunk);
     const std::int64_t tokens = sequence_.chunk_tokens(chunk);
     for (std::int64_t q = 0; q < tokens; ++q) {
-      decays_and_slopes(in_.w + sequence_.row(first + q), n_, decays_ + q * n_, slopes_ + q * n_);
+      decays_and_slopes(in_.decay_input, in_.w + sequence_.row(first + q), n_, decays_ + q * n_,
+                        slopes_ + q * n_);
     }
     for (std::int64_t q = 0; q < tokens; ++q) {
       const Token here = token(first + q, q);

@@ -118,7 +118,8 @@ void forward_task(const Wkv7Inputs& in, const Wkv7Outputs& out, const Wkv7Kept& 
     const std::int64_t first = sequence.chunk_begin(chunk);
     const std::int64_t tokens = sequence.chunk_tokens(chunk);
     // A whole chunk at once: the latency of the two exponentials is then paid once.
-    for (std::int64_t q = 0; q < tokens; ++q) decays(in.w + sequence.row(first + q), n, decay + q * n);
+    for (std::int64_t q = 0; q < tokens; ++q)
+      decays(in.decay_input, in.w + sequence.row(first + q), n, decay + q * n);
     if (kept.chunk_states != nullptr) state.save(kept.chunk_states + sequence.chunk_state(chunk));
     for (std::int64_t q = 0; q < tokens; ++q) {
       const std::int64_t t = first + q;

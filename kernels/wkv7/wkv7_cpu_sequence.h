@@ -54,19 +54,34 @@ template <int kMaxVectors = kPanelVectors, class Pass>
   }
 }
 
-/// Decays d = exp(-exp(w)) of one row.
-[[gnu::always_inline]] inline void decays(const float* w, std::int64_t n, float* decay) {
-  for (std::int64_t j = 0; j < n; j += kLanes) store(decay + j, exp(-exp(load(w + j))));
+/// d = exp(-rate), and d's derivative by w.
+struct Decay {
+  Float d, slope;
+};
+
+[[gnu::always_inline]] inline Decay decay_of(DecayInput input, Float w) {
+  if (input == DecayInput::kPreClamped) {
+    const Float rate = exp(w);
+    const Float d = exp(-rate);
+    return {.d = d, .slope = -(d * rate)};
+  }
+  const Float e = exp(-w);
+  const Float sigmoid = 1.0F / (1.0F + e);
+  const Float rate = kRawDecayScale * sigmoid;
+  const Float d = exp(-rate);
+  return {.d = d, .slope = -(d * rate * (e * sigmoid))};  // e sigmoid = 1 - sigmoid, without cancellation
 }
 
-/// And their derivatives by w: -d exp(w).
-[[gnu::always_inline]] inline void decays_and_slopes(const float* w, std::int64_t n, float* decay,
-                                                     float* slope) {
+/// Of one row.
+[[gnu::always_inline]] inline void decays(DecayInput input, const float* w, std::int64_t n, float* decay) {
+  for (std::int64_t j = 0; j < n; j += kLanes) store(decay + j, decay_of(input, load(w + j)).d);
+}
+[[gnu::always_inline]] inline void decays_and_slopes(DecayInput input, const float* w, std::int64_t n,
+                                                     float* decay, float* slope) {
   for (std::int64_t j = 0; j < n; j += kLanes) {
-    const Float rate = exp(load(w + j));
-    const Float d = exp(-rate);
-    store(decay + j, d);
-    store(slope + j, -(d * rate));
+    const Decay made = decay_of(input, load(w + j));
+    store(decay + j, made.d);
+    store(slope + j, made.slope);
   }
 }
 

@@ -2,11 +2,6 @@
 // The plain recurrence in fp32, one block for one head of one sequence: slow beside a chunked kernel, exact
 // for any decay, and what a faster one is compared with. The equations are those of wkv7.h and, backward, of
 // wkv7_cpu_backward.cpp.
-//
-// Four threads share a row of the state: thread 4 i + q holds, of row i, the columns 16 m + 4 q .. + 4 for
-// all m. The four then read neighbouring Float4s of a shared row, and a sum over a row ends with two
-// shuffles.
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -14,74 +9,10 @@
 #include "kernels/device/device.h"
 #include "kernels/device/device_error.h"
 #include "kernels/wkv7/wkv7_backend.h"
+#include "kernels/wkv7/wkv7_cuda_rows.h"
 
 namespace vrwkv::kernels::cuda {
 namespace {
-
-using device::Float4;
-
-constexpr int kSharers = 4;  // threads of a row
-constexpr int kChunk = static_cast<int>(kWkv7Chunk);
-
-/// Adds over the threads of a row; all of them get the sum.
-__device__ __forceinline__ float row_sum(float x) {
-  x += device::shuffle_xor(x, 1);
-  return x + device::shuffle_xor(x, 2);
-}
-
-/// Which part of which head this thread has.
-template <int kHeadSize>
-struct Place {
-  static constexpr int kThreads = kSharers * kHeadSize;
-  static constexpr int kColumns = kHeadSize / kSharers;  // of a thread
-
-  __device__ explicit Place(const Wkv7Inputs& in)
-      : row(device::thread_index() / kSharers),
-        sharer(device::thread_index() % kSharers),
-        task(device::block_index()),
-        batch(task / (in.heads * in.sequences)),
-        head(task % in.heads),
-        begin(in.token_bounds[task / in.heads % in.sequences]),
-        end(in.token_bounds[task / in.heads % in.sequences + 1]),
-        first_chunk(in.chunk_bounds[task / in.heads % in.sequences]) {}
-
-  /// Of the Float4 number m of this thread's columns.
-  __device__ int column(int m) const { return kSharers * 4 * m + 4 * sharer; }
-  /// That Float4 of a row in shared memory.
-  __device__ Float4 read(const float (&values)[kHeadSize], int m) const {
-    return *reinterpret_cast<const Float4*>(&values[column(m)]);
-  }
-  __device__ int chunks() const { return static_cast<int>((end - begin + kChunk - 1) / kChunk); }
-  __device__ std::int64_t chunk_begin(int chunk) const { return begin + chunk * kChunk; }
-  __device__ int chunk_tokens(int chunk) const {
-    const std::int64_t left = end - chunk_begin(chunk);
-    return left < kChunk ? static_cast<int>(left) : kChunk;
-  }
-  /// Of token t's row in a (batch, tokens, heads, head_size) tensor.
-  __device__ std::int64_t token_row(const Wkv7Inputs& in, std::int64_t t) const {
-    return ((batch * in.tokens + t) * in.heads + head) * kHeadSize;
-  }
-  __device__ std::int64_t sequence_state() const { return task * kHeadSize * kHeadSize; }
-  __device__ std::int64_t chunk_state(const Wkv7Inputs& in, int chunk) const {
-    return ((batch * in.chunks + first_chunk + chunk) * in.heads + head) * kHeadSize * kHeadSize;
-  }
-
-  int row, sharer;
-  std::int64_t task, batch, head, begin, end, first_chunk;
-};
-
-/// Loads `tokens` rows of `from`, beginning with token `first`, into shared memory.
-template <int kHeadSize>
-__device__ __forceinline__ void load_rows(const Place<kHeadSize>& place, const Wkv7Inputs& in,
-                                          const float* from, std::int64_t first, int tokens,
-                                          float (*to)[kHeadSize]) {
-  for (int i = device::thread_index(); i < tokens * kHeadSize; i += Place<kHeadSize>::kThreads) {
-    to[i / kHeadSize][i % kHeadSize] = from[place.token_row(in, first + i / kHeadSize) + i % kHeadSize];
-  }
-}
-
-/// exp(w), finite: beyond 88 the decay is 0 whatever it is. NaN stays NaN.
-__device__ __forceinline__ float decay_rate(float w) { return expf(w > 88.0F ? 88.0F : w); }
 
 template <int kHeadSize>
 struct ForwardShared {
@@ -120,7 +51,7 @@ __global__ void __launch_bounds__(kSharers* kHeadSize)
     for (int i = device::thread_index(); i < tokens * kHeadSize; i += Place<kHeadSize>::kThreads) {
       const int q = i / kHeadSize, j = i % kHeadSize;
       const bool has_next = first + q + 1 < place.end;
-      shared.decay[q][j] = expf(-decay_rate(in.w[place.token_row(in, first + q) + j]));
+      shared.decay[q][j] = decay_of(in.decay_input, in.w[place.token_row(in, first + q) + j]).d;
       shared.next_a[q][j] = has_next ? in.a[place.token_row(in, first + q + 1) + j] : 0.0F;
     }
     if (kept.chunk_states != nullptr) {
@@ -234,10 +165,9 @@ struct Backward {
     load_rows<kHeadSize>(place_, in_, kept_.state_a, first, tokens, shared_.state_a);
     for (int i = device::thread_index(); i < tokens * kHeadSize; i += Place<kHeadSize>::kThreads) {
       const int q = i / kHeadSize, j = i % kHeadSize;
-      const float rate = decay_rate(in_.w[place_.token_row(in_, first + q) + j]);
-      const float d = expf(-rate);
-      shared_.decay[q][j] = d;
-      shared_.slope[q][j] = -(d * rate);
+      const Decay decay = decay_of(in_.decay_input, in_.w[place_.token_row(in_, first + q) + j]);
+      shared_.decay[q][j] = decay.d;
+      shared_.slope[q][j] = decay.slope;
     }
     device::block_barrier();
   }

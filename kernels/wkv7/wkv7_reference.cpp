@@ -3,18 +3,22 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
 #include <vector>
 
 namespace vrwkv::kernels {
 
 Wkv7Result wkv7_reference(const at::Tensor& r, const at::Tensor& w, const at::Tensor& k, const at::Tensor& v,
                           const at::Tensor& a, const at::Tensor& b, const at::Tensor& sequence_starts,
-                          const at::Tensor& initial_state) {
+                          const at::Tensor& initial_state, const Wkv7Options& options) {
   // unbind, not indexing: the backward of x[:, t] writes a whole gradient for every token.
   const auto tokens_of = [](const at::Tensor& x) { return x.to(at::kDouble).unbind(1); };
   const auto r_t = tokens_of(r), k_t = tokens_of(k), v_t = tokens_of(v), a_t = tokens_of(a),
              b_t = tokens_of(b);
-  const auto d_t = w.to(at::kDouble).exp().neg().exp().unbind(1);
+  const at::Tensor w_64 = w.to(at::kDouble);
+  const at::Tensor rate =
+      options.decay_input == DecayInput::kPreClamped ? w_64.exp() : std::exp(-0.5) * w_64.sigmoid();
+  const auto d_t = rate.neg().exp().unbind(1);
   const std::int64_t sequences = sequence_starts.numel();
   std::vector<at::Tensor> y;
   std::vector<at::Tensor> final_states;

@@ -9,6 +9,6 @@ namespace vrwkv::kernels {
 /// fp64 results.
 Wkv7Result wkv7_reference(const at::Tensor& r, const at::Tensor& w, const at::Tensor& k, const at::Tensor& v,
                           const at::Tensor& a, const at::Tensor& b, const at::Tensor& sequence_starts,
-                          const at::Tensor& initial_state = {});
+                          const at::Tensor& initial_state = {}, const Wkv7Options& options = {});
 
 }  // namespace vrwkv::kernels

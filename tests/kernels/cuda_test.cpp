@@ -51,6 +51,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, CudaWkv7,
                                          Wkv7Case{1, 63, 2, 64, {0, 1, 17, 50}, true},  //
                                          Wkv7Case{4, 512, 12, 64, {0, 100}, false},     //
                                          Wkv7Case{1, 33, 2, 32, {0, 20}, true},         //
+                                         Wkv7Case{1, 18, 1, 64, {0, 1}, true, DecayInput::kRaw},
                                          Wkv7Case{1, 18, 1, 128, {0, 3}, true}),
                          test::wkv7_case_name);
 

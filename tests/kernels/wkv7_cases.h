@@ -19,11 +19,13 @@ struct Wkv7Case {
   std::int64_t batch, tokens, heads, head_size;
   std::vector<std::int64_t> sequence_starts;
   bool carries_state;  // with an initial state, and a loss that reads the final one
+  kernels::DecayInput decay_input = kernels::DecayInput::kPreClamped;
 };
 
 inline void PrintTo(const Wkv7Case& c, std::ostream* out) {
   *out << "B" << c.batch << "_T" << c.tokens << "_H" << c.heads << "_N" << c.head_size << "_S"
-       << c.sequence_starts.size() << (c.carries_state ? "_state" : "");
+       << c.sequence_starts.size() << (c.carries_state ? "_state" : "")
+       << (c.decay_input == kernels::DecayInput::kRaw ? "_raw" : "");
 }
 
 inline std::string wkv7_case_name(const testing::TestParamInfo<Wkv7Case>& info) {
@@ -47,9 +49,10 @@ inline Wkv7Tensors random_wkv7_tensors(const Wkv7Case& c, std::uint64_t seed) {
   const std::vector<std::int64_t> state_sizes = {c.batch, sequences, c.heads, c.head_size, c.head_size};
   const at::Tensor direction = normal(token_sizes);
   const at::Tensor key = direction / direction.norm(2, /*dim=*/-1, /*keepdim=*/true);
+  const at::Tensor logit = normal(token_sizes);
   Wkv7Tensors tensors;
   tensors.inputs = {normal(token_sizes),
-                    -at::softplus(-normal(token_sizes)) - 0.5,
+                    c.decay_input == kernels::DecayInput::kRaw ? logit : -at::softplus(-logit) - 0.5,
                     normal(token_sizes),
                     normal(token_sizes),
                     -key,
@@ -72,9 +75,9 @@ inline std::vector<at::Tensor> wkv7_results(const Wkv7Function& function, const 
   std::vector<at::Tensor> leaves;
   for (const at::Tensor& input : tensors.inputs) leaves.push_back(input.clone().requires_grad_());
   if (c.carries_state) leaves.push_back(tensors.initial_state.clone().requires_grad_());
-  const kernels::Wkv7Result result =
-      function(leaves[0], leaves[1], leaves[2], leaves[3], leaves[4], leaves[5],
-               int64_list(c.sequence_starts), c.carries_state ? leaves[6] : at::Tensor());
+  const kernels::Wkv7Result result = function(
+      leaves[0], leaves[1], leaves[2], leaves[3], leaves[4], leaves[5], int64_list(c.sequence_starts),
+      c.carries_state ? leaves[6] : at::Tensor(), {.decay_input = c.decay_input});
   at::Tensor loss = (result.y * tensors.gradient_y).sum();
   if (c.carries_state) loss = loss + (result.final_state * tensors.gradient_final_state).sum();
   std::vector<at::Tensor> all = {result.y, result.final_state};

@@ -46,6 +46,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Wkv7Emulated,
                                          Wkv7Case{1, 35, 1, 64, {0, 18}, true},  //
                                          Wkv7Case{2, 3, 3, 64, {0, 1}, true},    //
                                          Wkv7Case{1, 33, 2, 32, {0}, true},      //
+                                         Wkv7Case{1, 18, 1, 64, {0, 1}, true, DecayInput::kRaw},
                                          Wkv7Case{1, 19, 1, 128, {0, 2}, true}),
                          test::wkv7_case_name);
 

@@ -50,7 +50,8 @@ class Wkv7InstructionSets : public testing::TestWithParam<InstructionSet> {};
 TEST_P(Wkv7InstructionSets, MatchReferenceForwardAndBackward) {
   if (!GetParam().available()) GTEST_SKIP() << "this processor has no " << GetParam().name;
   for (const Wkv7Case& c : {Wkv7Case{1, 35, 2, 64, {0, 18}, true}, Wkv7Case{2, 20, 1, 16, {0}, false},
-                            Wkv7Case{1, 17, 1, 48, {0, 16}, true}, Wkv7Case{1, 9, 1, 112, {0}, true}}) {
+                            Wkv7Case{1, 17, 1, 48, {0, 16}, true}, Wkv7Case{1, 9, 1, 112, {0}, true},
+                            Wkv7Case{1, 21, 1, 64, {0, 3}, true, DecayInput::kRaw}}) {
     SCOPED_TRACE(testing::PrintToString(c));
     const test::Wkv7Tensors tensors = test::random_wkv7_tensors(c, /*seed=*/11);
     test::expect_wkv7_results_near(test::wkv7_raw_results(backend(GetParam()), c, tensors),

@@ -45,7 +45,8 @@ inline std::vector<at::Tensor> wkv7_raw_results(const Wkv7Backend& backend, cons
       .v = x[3].const_data_ptr<float>(),
       .a = x[4].const_data_ptr<float>(),
       .b = x[5].const_data_ptr<float>(),
-      .initial_state = initial.defined() ? initial.const_data_ptr<float>() : nullptr};
+      .initial_state = initial.defined() ? initial.const_data_ptr<float>() : nullptr,
+      .decay_input = c.decay_input};
   const auto nan_like = [](const at::Tensor& tensor) { return at::full_like(tensor, NAN); };
   std::vector<at::Tensor> results = {nan_like(x[0]), nan_like(tensors.gradient_final_state)};
   for (const at::Tensor& input : x) results.push_back(nan_like(input));
