@@ -57,6 +57,15 @@ void check_shape(const char* where, const char* name, const at::Tensor& tensor, 
   }
 }
 
+void check_vector(const char* where, const char* name, const at::Tensor& tensor, std::int64_t count,
+                  at::Device device) {
+  check_float32(where, name, tensor, device);
+  if (tensor.numel() != count) {
+    throw ShapeError("{}: {} is {} but should have {} elements (one a channel).", where, name,
+                     shape_text(tensor.sizes()), count);
+  }
+}
+
 void check_sequence_starts(const char* where, const at::Tensor& sequence_starts, std::int64_t tokens) {
   const at::Tensor& starts = sequence_starts;
   if (!starts.defined() || starts.dim() != 1 || starts.numel() == 0 || starts.scalar_type() != at::kLong ||

@@ -21,6 +21,11 @@ void check_activation(const char* where, const char* name, const at::Tensor& ten
 void check_shape(const char* where, const char* name, const at::Tensor& tensor, at::IntArrayRef expected,
                  const char* why);
 
+/// @throws ShapeError "where: name ..." unless `tensor` is defined, fp32, on `device`, and has `count`
+/// elements, "one a channel".
+void check_vector(const char* where, const char* name, const at::Tensor& tensor, std::int64_t count,
+                  at::Device device);
+
 /// @throws ShapeError unless `sequence_starts` is (S) int64, contiguous, on the CPU, strictly ascending,
 /// begins with 0 and stays below `tokens`: each sequence has at least one token and together they cover all
 /// of them.

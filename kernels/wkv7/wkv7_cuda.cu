@@ -7,7 +7,7 @@
 #include <type_traits>
 
 #include "kernels/device/device.h"
-#include "kernels/device/device_error.h"
+#include "kernels/device/head_size.h"
 #include "kernels/wkv7/wkv7_backend.h"
 #include "kernels/wkv7/wkv7_cuda_rows.h"
 
@@ -283,27 +283,12 @@ __global__ void __launch_bounds__(kSharers* kHeadSize)
   Backward<kHeadSize>(in, kept, gradients_in, gradients_out, states).run();
 }
 
-/// Calls run with the head size as a compile-time constant.
-template <class Run>
-void with_head_size(std::int64_t head_size, const Run& run) {
-  switch (head_size) {
-    case 32:
-      return run(std::integral_constant<int, 32>{});
-    case 64:
-      return run(std::integral_constant<int, 64>{});
-    case 128:
-      return run(std::integral_constant<int, 128>{});
-    default:
-      device::throw_device_error("wkv7", "on CUDA the head size is 32, 64 or 128");
-  }
-}
-
 std::int64_t tasks(const Wkv7Inputs& in) { return in.batch * in.sequences * in.heads; }
 
 }  // namespace
 
 void wkv7_forward(const Wkv7Inputs& inputs, const Wkv7Outputs& outputs, const Wkv7Kept& kept, void* stream) {
-  with_head_size(inputs.head_size, [&](auto head_size) {
+  device::with_head_size("wkv7", inputs.head_size, [&](auto head_size) {
     constexpr int kHeadSize = decltype(head_size)::value;
     device::launch(forward_kernel<kHeadSize>, tasks(inputs), Place<kHeadSize>::kThreads,
                    sizeof(ForwardShared<kHeadSize>), stream, inputs, outputs, kept);
@@ -313,7 +298,7 @@ void wkv7_forward(const Wkv7Inputs& inputs, const Wkv7Outputs& outputs, const Wk
 void wkv7_backward(const Wkv7Inputs& inputs, const Wkv7Kept& kept,
                    const Wkv7OutputGradients& output_gradients, const Wkv7InputGradients& input_gradients,
                    void* stream) {
-  with_head_size(inputs.head_size, [&](auto head_size) {
+  device::with_head_size("wkv7", inputs.head_size, [&](auto head_size) {
     constexpr int kHeadSize = decltype(head_size)::value;
     device::launch(backward_kernel<kHeadSize>, tasks(inputs), Place<kHeadSize>::kThreads,
                    sizeof(BackwardShared<kHeadSize>), stream, inputs, kept, output_gradients,

@@ -30,6 +30,12 @@ inline double relative_rms(const at::Tensor& actual, const at::Tensor& expected)
   return size > 0.0 ? error / size : error;
 }
 
+/// What relative_rms() is allowed of a tensor that an elementwise operator computes in fp32 by a handful of
+/// operations, sums over channels and sums over tokens. bf16 results are rounded once more, by up to 2^-9.
+inline double rounding_tolerance(const at::Tensor& tensor) {
+  return tensor.scalar_type() == at::kBFloat16 ? 2e-3 : 2e-6;
+}
+
 inline at::Tensor int64_list(const std::vector<std::int64_t>& values) {
   return at::tensor(values, at::TensorOptions().dtype(at::kLong));
 }

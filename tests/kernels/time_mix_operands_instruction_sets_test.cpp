@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include "kernels/time_mix_operands/time_mix_operands_cpu_tile.h"
+#include "tests/kernels/time_mix_operands_raw_call.h"
+
+namespace vrwkv::kernels {
+namespace {
+
+using test::TimeMixOperandsCase;
+
+#define VRWKV_BACKEND(set)                                                                      \
+  struct set {                                                                                  \
+    template <class Inputs, class Outputs>                                                      \
+    void forward(const Inputs& in, const Outputs& out) const {                                  \
+      for (std::int64_t tile = 0; tile < time_mix_operands_tiles(in.tokens); ++tile)            \
+        cpu::set::time_mix_operands_forward_tile(in, out, tile);                                \
+    }                                                                                           \
+    template <class Inputs, class Incoming, class Outgoing>                                     \
+    void backward(const Inputs& in, const Incoming& incoming, const Outgoing& outgoing) const { \
+      for (std::int64_t tile = 0; tile < time_mix_operands_tiles(in.tokens); ++tile)            \
+        cpu::set::time_mix_operands_backward_tile(in, incoming, outgoing, tile);                \
+    }                                                                                           \
+  };
+VRWKV_BACKEND(portable)
+#if defined(__x86_64__)
+VRWKV_BACKEND(avx2)
+VRWKV_BACKEND(avx512)
+#endif
+
+template <class Backend>
+void expect_reference() {
+  for (const TimeMixOperandsCase& c :
+       {TimeMixOperandsCase{35, 2, 64, true, at::kFloat}, TimeMixOperandsCase{3, 3, 48, false, at::kFloat},
+        TimeMixOperandsCase{17, 1, 16, true, at::kBFloat16}}) {
+    SCOPED_TRACE(testing::PrintToString(c));
+    const auto tensors = test::random_time_mix_operands_tensors(c, /*seed=*/51);
+    test::expect_time_mix_operands_near(
+        test::time_mix_operands_raw_results(Backend(), c, tensors),
+        test::time_mix_operands_results(time_mix_operands_reference, c.head_size, tensors), c.mixes_values);
+  }
+}
+
+TEST(TimeMixOperandsInstructionSets, PortableMatchesReference) { expect_reference<portable>(); }
+
+#if defined(__x86_64__)
+TEST(TimeMixOperandsInstructionSets, Avx2MatchesReference) {
+  if (!cpu::has_avx2()) GTEST_SKIP() << "this processor has no avx2";
+  expect_reference<avx2>();
+}
+
+TEST(TimeMixOperandsInstructionSets, Avx512MatchesReference) {
+  if (!cpu::has_avx512()) GTEST_SKIP() << "this processor has no avx512";
+  expect_reference<avx512>();
+}
+#endif
+
+}  // namespace
+}  // namespace vrwkv::kernels
