@@ -1,98 +1,84 @@
 // SPDX-License-Identifier: Apache-2.0
-// That the emulation computes what a GPU would, and that it finds the mistakes it is there for.
+// That the emulation runs a block as a GPU would. The mistakes that it finds: emulation_errors_test.cpp.
 #include "kernels/device/host_fibers.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <string>
+#include <thread>
 #include <vector>
 
 #include "kernels/device/device.h"
+#include "tests/kernels/every_schedule.h"
 
 namespace vrwkv::kernels::device {
 namespace {
 
-using host::EmulationError;
 using host::Schedule;
-using host::WarpOrder;
-
-const Schedule kSchedules[] = {{},
-                               {.warps = WarpOrder::kDescending},
-                               {.warps = WarpOrder::kShuffled, .seed = 3},
-                               {.reverse_lanes = true},
-                               {.warps = WarpOrder::kShuffled, .reverse_lanes = true, .seed = 4}};
-
-/// Launches under every schedule, and gives the message of the first error, or "".
-template <class... Arguments>
-std::string error_of(void (*kernel)(Arguments...), int threads, std::size_t shared_bytes,
-                     Arguments... arguments) {
-  for (const Schedule& schedule : kSchedules) {
-    host::set_schedule(schedule);
-    try {
-      launch(kernel, 1, threads, shared_bytes, nullptr, arguments...);
-    } catch (const EmulationError& error) {
-      return error.what();
-    }
-  }
-  return "";
-}
+using test::same_under_every_schedule;
 
 /// Every thread writes its number, and reads the one of the thread half a block away.
-void swap_halves(int* out, int threads, bool with_barrier) {
+void swap_halves(int* out, int threads) {
   auto* shared = static_cast<int*>(shared_memory());
   shared[thread_index()] = thread_index();
-  if (with_barrier) block_barrier();
+  block_barrier();
   out[block_index() * threads + thread_index()] = shared[(thread_index() + threads / 2) % threads];
 }
 
+std::vector<int> swapped_halves(int blocks, int threads) {
+  std::vector<int> out(static_cast<std::size_t>(blocks * threads), -1);
+  launch(swap_halves, blocks, threads, threads * sizeof(int), nullptr, out.data(), threads);
+  return out;
+}
+
 TEST(Emulation, SharesMemoryBetweenTheThreadsOfABlock) {
-  constexpr int kThreads = 96, kBlocks = 3;
-  for (const Schedule& schedule : kSchedules) {
-    host::set_schedule(schedule);
-    std::vector<int> out(kBlocks * kThreads, -1);
-    launch(swap_halves, kBlocks, kThreads, kThreads * sizeof(int), nullptr, out.data(), kThreads, true);
-    for (int i = 0; i < kBlocks * kThreads; ++i) EXPECT_EQ(out[i], (i % kThreads + kThreads / 2) % kThreads);
+  for (const int threads : {2, 32, 80, 1024}) {  // whole warps or not
+    constexpr int kBlocks = 3;
+    const auto out = same_under_every_schedule([&] { return swapped_halves(kBlocks, threads); });
+    for (int i = 0; i < kBlocks * threads; ++i) {
+      ASSERT_EQ(out[i], (i % threads + threads / 2) % threads) << threads;
+    }
   }
 }
 
-TEST(Emulation, ShowsAMissingBarrier) {
-  constexpr int kThreads = 64;
-  int schedules_that_show_it = 0;
-  for (const Schedule& schedule : kSchedules) {
-    host::set_schedule(schedule);
-    std::vector<int> out(kThreads, 0);
-    launch(swap_halves, 1, kThreads, kThreads * sizeof(int), nullptr, out.data(), kThreads, false);
-    bool wrong = false;
-    for (int i = 0; i < kThreads; ++i) wrong = wrong || out[i] != (i + kThreads / 2) % kThreads;
-    schedules_that_show_it += wrong ? 1 : 0;
+TEST(Emulation, SwitchesByUcontextToo) {
+  host::set_schedule({.switch_by_ucontext = true});
+  const auto portable = swapped_halves(2, 64);
+  host::set_schedule({});
+  EXPECT_EQ(portable, swapped_halves(2, 64));
+}
+
+TEST(Emulation, RunsOnSeveralCpuThreadsAtOnce) {
+  std::vector<int> results[2];
+  std::thread other([&] {
+    for (int i = 0; i < 50; ++i) results[0] = swapped_halves(2, 96);
+  });
+  for (int i = 0; i < 50; ++i) results[1] = swapped_halves(2, 96);
+  other.join();
+  EXPECT_EQ(results[0], results[1]);
+}
+
+void read_fresh_memory(float* out) {
+  auto* shared = static_cast<float*>(shared_memory());
+  out[block_index()] = shared[0];
+  shared[0] = 1.0F;
+}
+
+TEST(Emulation, FillsSharedMemoryWithNanBeforeEachBlock) {
+  std::vector<float> out(2);
+  launch(read_fresh_memory, 2, 1, sizeof(float), nullptr, out.data());
+  EXPECT_TRUE(std::isnan(out[0]));
+  EXPECT_TRUE(std::isnan(out[1]));
+}
+
+void note_alignment(std::uintptr_t* out) { *out = reinterpret_cast<std::uintptr_t>(shared_memory()) % 128; }
+
+TEST(Emulation, AlignsSharedMemory) {
+  for (const std::size_t bytes : {1, 100, 128, 5000, 227 * 1024}) {
+    std::uintptr_t out = 1;
+    launch(note_alignment, 1, 1, bytes, nullptr, &out);
+    EXPECT_EQ(out, 0U) << bytes;
   }
-  EXPECT_EQ(schedules_that_show_it, 5);
-}
-
-/// Lane l tells lane l + 1 something through shared memory.
-void hand_on(int* out, bool with_barrier) {
-  auto* shared = static_cast<int*>(shared_memory());
-  shared[thread_index()] = 100 + thread_index();
-  if (with_barrier) warp_barrier();
-  if (thread_index() > 0) out[thread_index()] = shared[thread_index() - 1];
-}
-
-TEST(Emulation, ShowsAMissingWarpBarrierWhenLanesRunInReverse) {
-  for (const bool with_barrier : {true, false}) {
-    host::set_schedule({.reverse_lanes = true});
-    std::vector<int> out(kWarpLanes, 0);
-    launch(hand_on, 1, kWarpLanes, kWarpLanes * sizeof(int), nullptr, out.data(), with_barrier);
-    EXPECT_EQ(out[5] == 104, with_barrier);
-  }
-}
-
-void read_fresh_memory(float* out) { *out = static_cast<float*>(shared_memory())[thread_index()]; }
-
-TEST(Emulation, FillsSharedMemoryWithNan) {
-  float out = 0.0F;
-  launch(read_fresh_memory, 2, 1, sizeof(float), nullptr, &out);
-  EXPECT_TRUE(std::isnan(out));
 }
 
 void sum_and_broadcast(float* out) {
@@ -103,71 +89,53 @@ void sum_and_broadcast(float* out) {
 }
 
 TEST(Emulation, ExchangesValuesInsideEachWarp) {
-  for (const Schedule& schedule : kSchedules) {
-    host::set_schedule(schedule);
-    std::vector<float> out(64);
-    launch(sum_and_broadcast, 1, 64, 0, nullptr, out.data());
-    for (int i = 0; i < 64; ++i) EXPECT_EQ(out[i], i < 32 ? 496.0F + 70000.0F : 496.0F + 32 * 32 + 390000.0F);
-  }
+  const auto out = same_under_every_schedule([] {
+    std::vector<float> result(64);
+    launch(sum_and_broadcast, 1, 64, 0, nullptr, result.data());
+    return result;
+  });
+  for (int i = 0; i < 64; ++i) EXPECT_EQ(out[i], i < 32 ? 496.0F + 70000.0F : 496.0F + 32 * 32 + 390000.0F);
 }
 
-/// Warp 0 produces for warp 1, which does not make it wait.
+/// Warp 0 produces eight numbers, one after the other in one place, and warp 1 consumes them. Neither waits
+/// longer than it must: `full` is barrier 1, `empty` barrier 2.
 void produce_and_consume(int* out) {
   auto* shared = static_cast<int*>(shared_memory());
-  if (thread_index() < kWarpLanes) {
-    shared[thread_index()] = thread_index();
-    named_barrier_arrive(1, 64);
-  } else {
-    named_barrier_sync(1, 64);
-    out[thread_index() - kWarpLanes] = shared[thread_index() - kWarpLanes];
+  const int lane = thread_index() % kWarpLanes;
+  for (int i = 0; i < 8; ++i) {
+    if (thread_index() < kWarpLanes) {
+      if (i > 0) named_barrier_sync(2, 64);
+      shared[lane] = 100 * i + lane;
+      named_barrier_arrive(1, 64);
+    } else {
+      named_barrier_sync(1, 64);
+      out[i * kWarpLanes + lane] = shared[(lane + 1) % kWarpLanes];
+      if (i < 7) named_barrier_arrive(2, 64);
+    }
   }
 }
 
 TEST(Emulation, LetsNamedBarriersConnectWarps) {
-  for (const Schedule& schedule : kSchedules) {
-    host::set_schedule(schedule);
-    std::vector<int> out(kWarpLanes, -1);
-    launch(produce_and_consume, 1, 64, 128, nullptr, out.data());
-    for (int i = 0; i < kWarpLanes; ++i) EXPECT_EQ(out[i], i);
+  const auto out = same_under_every_schedule([] {
+    std::vector<int> result(8 * kWarpLanes, -1);
+    launch(produce_and_consume, 1, 64, 128, nullptr, result.data());
+    return result;
+  });
+  for (int i = 0; i < 8 * kWarpLanes; ++i) EXPECT_EQ(out[i], i / 32 * 100 + (i % 32 + 1) % 32);
+}
+
+void throw_in_one_thread() {
+  if (thread_index() == 40) throw std::runtime_error("thread 40");
+  block_barrier();
+}
+
+TEST(Emulation, PassesOnWhatAKernelThrowsAndWorksAgain) {
+  for (const bool ucontext : {false, true}) {
+    host::set_schedule({.switch_by_ucontext = ucontext});
+    EXPECT_THROW(launch(throw_in_one_thread, 1, 64, 0, nullptr), std::runtime_error);
+    EXPECT_EQ(swapped_halves(1, 64)[0], 32);
   }
-}
-
-void wait_with_half_of_the_block() {
-  if (thread_index() < 32) block_barrier();
-}
-
-TEST(Emulation, ReportsADeadlock) {
-  EXPECT_EQ(error_of(wait_with_half_of_the_block, 64, 0),
-            "block 0: deadlock: 32 of 64 threads wait; thread 0 is at a barrier where 32 of 64 arrived.");
-}
-
-void shuffle_after_some_lanes_returned() {
-  if (thread_index() == 3) return;
-  warp_barrier();
-  shuffle_xor(1.0F, 1);
-}
-
-TEST(Emulation, ReportsACollectiveWithoutAllItsLanes) {
-  EXPECT_NE(
-      error_of(shuffle_after_some_lanes_returned, 32, 0).find("needs all lanes of its warp, but only 31 run"),
-      std::string::npos);
-}
-
-void arrive_for_nobody() { named_barrier_arrive(2, 64); }
-void expect_different_numbers() { named_barrier_sync(3, thread_index() < 32 ? 64 : 96); }
-void use_barrier_zero_by_name() { named_barrier_sync(0, 32); }
-
-TEST(Emulation, ReportsWrongNamedBarriers) {
-  EXPECT_EQ(error_of(arrive_for_nobody, 32, 0),
-            "block 0: 32 threads arrived at barrier 2 of the 64 it expects, and all ended.");
-  EXPECT_NE(error_of(expect_different_numbers, 64, 0).find("where others expect"), std::string::npos);
-  EXPECT_NE(error_of(use_barrier_zero_by_name, 32, 0).find("ids are 1..15"), std::string::npos);
-}
-
-TEST(Emulation, WorksAgainAfterAnError) {
-  EXPECT_NE(error_of(wait_with_half_of_the_block, 64, 0), "");
-  std::vector<int> out(32, -1);
-  EXPECT_EQ(error_of(swap_halves, 32, 128, out.data(), 32, true), "");
+  host::set_schedule({});
 }
 
 }  // namespace
