@@ -10,23 +10,23 @@
 
 #include "kernels/device/host_fibers.h"
 
-namespace vrwkv::kernels::test {
+namespace vrwkv::test {
 
 struct NamedSchedule {
   const char* name;
-  device::host::Schedule schedule;
+  kernels::device::host::Schedule schedule;
 };
 
 /// Adversarial together: each of a Schedule's choices is made both ways, and with different orders of warps.
 inline const NamedSchedule kEverySchedule[] = {
     {"warps ascending", {}},
-    {"warps descending", {.warps = device::host::WarpOrder::kDescending, .reverse_blocks = true}},
-    {"warps shuffled", {.warps = device::host::WarpOrder::kShuffled, .seed = 1}},
+    {"warps descending", {.warps = kernels::device::host::WarpOrder::kDescending, .reverse_blocks = true}},
+    {"warps shuffled", {.warps = kernels::device::host::WarpOrder::kShuffled, .seed = 1}},
     {"lanes reversed", {.reverse_lanes = true, .copies_land_at_once = true}},
     {"warps descending, copies at once",
-     {.warps = device::host::WarpOrder::kDescending, .copies_land_at_once = true}},
+     {.warps = kernels::device::host::WarpOrder::kDescending, .copies_land_at_once = true}},
     {"warps shuffled, lanes reversed",
-     {.warps = device::host::WarpOrder::kShuffled,
+     {.warps = kernels::device::host::WarpOrder::kShuffled,
       .reverse_lanes = true,
       .reverse_blocks = true,
       .seed = 2}}};
@@ -57,10 +57,10 @@ template <class Run, class Result>
 std::string schedules_that_differ(const Run& run, const Result& first) {
   std::string names;
   for (const NamedSchedule& named : kEverySchedule) {
-    device::host::set_schedule(named.schedule);
+    kernels::device::host::set_schedule(named.schedule);
     if (!same_bits(run(), first)) names += std::string(named.name) + "\n";
   }
-  device::host::set_schedule({});
+  kernels::device::host::set_schedule({});
   return names;
 }
 
@@ -72,4 +72,4 @@ auto same_under_every_schedule(const Run& run) {
   return first;
 }
 
-}  // namespace vrwkv::kernels::test
+}  // namespace vrwkv::test

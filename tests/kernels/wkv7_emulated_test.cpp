@@ -3,14 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "common/error.h"
-#include "kernels/device/host_fibers.h"
+#include "tests/kernels/every_schedule.h"
 #include "tests/kernels/wkv7_raw_call.h"
 
 namespace vrwkv::kernels {
 namespace {
 
-using device::host::Schedule;
-using device::host::WarpOrder;
 using test::Wkv7Case;
 
 const test::Wkv7Backend kEmulated{
@@ -27,18 +25,9 @@ class Wkv7Emulated : public testing::TestWithParam<Wkv7Case> {};
 TEST_P(Wkv7Emulated, MatchesReferenceWithTheSameBitsUnderEverySchedule) {
   const Wkv7Case& c = GetParam();
   const test::Wkv7Tensors tensors = test::random_wkv7_tensors(c, /*seed=*/17);
-  device::host::set_schedule({});
-  const auto first = test::wkv7_raw_results(kEmulated, c, tensors);
-  test::expect_wkv7_results_near(first, test::wkv7_results(wkv7_reference, c, tensors));
-  for (const Schedule& schedule :
-       {Schedule{.warps = WarpOrder::kDescending, .reverse_lanes = true},
-        Schedule{.warps = WarpOrder::kShuffled, .seed = 1},
-        Schedule{.warps = WarpOrder::kShuffled, .reverse_lanes = true, .seed = 2}}) {
-    device::host::set_schedule(schedule);
-    const auto again = test::wkv7_raw_results(kEmulated, c, tensors);
-    for (std::size_t i = 0; i < first.size(); ++i)
-      EXPECT_TRUE(again[i].equal(first[i])) << test::kWkv7ResultNames[i];
-  }
+  const auto results =
+      test::same_under_every_schedule([&] { return test::wkv7_raw_results(kEmulated, c, tensors); });
+  test::expect_wkv7_results_near(results, test::wkv7_results(wkv7_reference, c, tensors));
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, Wkv7Emulated,
