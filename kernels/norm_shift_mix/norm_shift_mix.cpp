@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/norm_shift_mix/norm_shift_mix.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/DeviceGuard.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "common/error.h"
+#include "kernels/activations.h"
+#include "kernels/argument_checks.h"
+#include "kernels/column_sums/column_sums.h"
+#include "kernels/device/current_stream.h"
+#include "kernels/norm_shift_mix/norm_shift_mix_backend.h"
+#include "kernels/record_call.h"
+
+namespace vrwkv::kernels {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// A tile reads one row again that its neighbour reads, and its sums are as large as a few rows: long tiles
+/// have less of both, short ones occupy more threads. Depends on nothing but the shape, and so does the order
+/// of sums.
+std::int64_t tile_tokens(const at::Tensor& x) {
+  constexpr std::int64_t kCpuTile = 32, kGpuTiles = 512, kShortest = 4, kLongest = 64;
+  return x.is_cpu() ? kCpuTile : std::clamp((x.size(0) + kGpuTiles - 1) / kGpuTiles, kShortest, kLongest);
+}
+
+/// What a call needs that has no gradient; the starts on x's device, `previous` perhaps undefined.
+struct Constants {
+  at::Tensor sequence_starts, previous;
+  double epsilon;
+};
+
+/// One call; tensors are contiguous.
+struct Call {
+  const at::Tensor& x() const { return inputs[0]; }
+  std::int64_t mix_count() const { return static_cast<std::int64_t>(inputs.size()) - kFirstMix; }
+
+  template <class Element>
+  NormShiftMixInputs<Element> pointers() const {
+    NormShiftMixInputs<Element> in{.tokens = x().size(0),
+                                   .channels = x().size(1),
+                                   .sequences = constants.sequence_starts.numel(),
+                                   .tile_tokens = tile_tokens(x()),
+                                   .mix_count = static_cast<int>(mix_count()),
+                                   .epsilon = static_cast<float>(constants.epsilon),
+                                   .x = elements<const Element>(x()),
+                                   .weight = elements<const float>(inputs[1]),
+                                   .bias = elements<const float>(inputs[2]),
+                                   .mixes = {},
+                                   .sequence_starts = elements<const std::int64_t>(constants.sequence_starts),
+                                   .previous = elements<const Element>(constants.previous)};
+    for (std::size_t m = kFirstMix; m < inputs.size(); ++m)
+      in.mixes[m - kFirstMix] = elements<const float>(inputs[m]);
+    return in;
+  }
+
+  /// All it reads, and `more`.
+  variable_list tensors(std::initializer_list<at::Tensor> more) const {
+    variable_list all = inputs;
+    all.insert(all.end(), {constants.sequence_starts, constants.previous});
+    all.insert(all.end(), more);
+    return all;
+  }
+
+  static constexpr std::size_t kFirstMix = 3;
+  variable_list inputs;  // x, weight, bias, the mixes
+  Constants constants;
+};
+
+NormShiftMixKept pointers(const at::Tensor& kept) {
+  if (!kept.defined()) return {.mean = nullptr, .scale = nullptr};
+  auto* mean = kept.mutable_data_ptr<float>();
+  return {.mean = mean, .scale = mean + kept.size(1)};
+}
+
+/// @param kept  (2, T) fp32 to fill, or undefined.
+NormShiftMix run_forward(const Call& call, const at::Tensor& kept) {
+  RecordCall record("vrwkv::norm_shift_mix", call.tensors({}));
+  const at::Tensor& x = call.x();
+  const c10::DeviceGuard device(x.device());
+  NormShiftMix result{.mixed = at::empty({call.mix_count(), x.size(0), x.size(1)}, x.options()),
+                      .last = at::empty({call.constants.sequence_starts.numel(), x.size(1)}, x.options())};
+  with_element_of(x, [&](auto element) {
+    using Element = decltype(element);
+    const NormShiftMixInputs<Element> inputs = call.pointers<Element>();
+    const NormShiftMixOutputs<Element> outputs{.mixed = elements<Element>(result.mixed),
+                                               .last = elements<Element>(result.last)};
+    if (x.is_cpu()) {
+      cpu::norm_shift_mix_forward(inputs, pointers(kept), outputs);
+    } else {
+      cuda::norm_shift_mix_forward(inputs, pointers(kept), outputs, current_stream(x.device()));
+    }
+  });
+  record.set_outputs({result.mixed, result.last, kept});
+  return result;
+}
+
+/// Gradients of x, weight, bias and the mixes.
+variable_list run_backward(const Call& call, const at::Tensor& kept, const at::Tensor& gradient) {
+  RecordCall record("vrwkv::norm_shift_mix_backward", call.tensors({kept, gradient}));
+  const at::Tensor& x = call.x();
+  const c10::DeviceGuard device(x.device());
+  const std::int64_t mixes = call.mix_count();
+  const at::Tensor gradient_x = at::empty_like(x);
+  at::Tensor tile_sums;
+  with_element_of(x, [&](auto element) {
+    using Element = decltype(element);
+    const NormShiftMixInputs<Element> inputs = call.pointers<Element>();
+    tile_sums = at::empty({inputs.tiles(), mixes + 2, x.size(1)}, x.options().dtype(at::kFloat));
+    const NormShiftMixGradients<Element> gradients{.mixed = elements<const Element>(gradient),
+                                                   .x = elements<Element>(gradient_x),
+                                                   .tile_sums = elements<float>(tile_sums)};
+    if (x.is_cpu()) {
+      cpu::norm_shift_mix_backward(inputs, pointers(kept), gradients);
+    } else {
+      cuda::norm_shift_mix_backward(inputs, pointers(kept), gradients, current_stream(x.device()));
+    }
+  });
+  const at::Tensor sums = column_sums(tile_sums);
+  record.set_outputs({gradient_x, sums});
+  variable_list gradients = {gradient_x, sums[mixes], sums[mixes + 1]};
+  for (std::int64_t m = 0; m < mixes; ++m) gradients.push_back(sums[m]);
+  return gradients;
+}
+
+class NormShiftMixFunction : public torch::autograd::Function<NormShiftMixFunction> {
+ public:
+  static variable_list forward(AutogradContext* context, at::TensorList inputs, const Constants& constants) {
+    const Call call{.inputs = inputs.vec(), .constants = constants};
+    const at::Tensor kept = at::empty({2, call.x().size(0)}, call.x().options().dtype(at::kFloat));
+    const NormShiftMix result = run_forward(call, kept);
+    context->save_for_backward(call.tensors({kept}));
+    context->saved_data["epsilon"] = constants.epsilon;
+    context->mark_non_differentiable({result.last});
+    return {result.mixed, result.last};
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& output_gradients) {
+    variable_list saved = context->get_saved_variables();
+    const auto take_last = [&] {
+      at::Tensor last = saved.back();
+      saved.pop_back();
+      return last;
+    };
+    const at::Tensor kept = take_last(), previous = take_last(), sequence_starts = take_last();
+    const Call call{.inputs = std::move(saved),
+                    .constants = {.sequence_starts = sequence_starts,
+                                  .previous = previous,
+                                  .epsilon = context->saved_data["epsilon"].toDouble()}};
+    variable_list gradients = run_backward(call, kept, output_gradients[0].contiguous());
+    gradients.emplace_back();  // none for the constants
+    return gradients;
+  }
+};
+
+void check_vector(const char* name, const at::Tensor& vector, const at::Tensor& x) {
+  check_float32("norm_shift_mix", name, vector, x.device());
+  if (vector.numel() != x.size(1)) {
+    throw ShapeError("norm_shift_mix: {} is {} but should have {} elements (one a channel of x).", name,
+                     shape_text(vector.sizes()), x.size(1));
+  }
+}
+
+void check_arguments(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                     const std::vector<at::Tensor>& mixes, const at::Tensor& sequence_starts,
+                     const at::Tensor& previous) {
+  check_activation("norm_shift_mix", "x", x, x);
+  if (x.dim() != 2 || x.size(1) == 0 || x.size(1) % 16 != 0) {
+    throw ShapeError("norm_shift_mix: x is {} but should be (T, C) with C a multiple of 16.",
+                     shape_text(x.sizes()));
+  }
+  if (x.is_cuda() && x.size(1) > cuda::kMaxChannels) {
+    throw ShapeError("norm_shift_mix: x is {} but on CUDA C is at most {}.", shape_text(x.sizes()),
+                     cuda::kMaxChannels);
+  }
+  check_vector("weight", weight, x);
+  check_vector("bias", bias, x);
+  if (mixes.empty() || mixes.size() > kMaxMixes)
+    throw ShapeError("norm_shift_mix: there are {} mixes but should be 1 to {}.", mixes.size(), kMaxMixes);
+  for (const at::Tensor& mix : mixes) check_vector("a mix", mix, x);
+  check_sequence_starts("norm_shift_mix", sequence_starts, x.size(0));
+  if (previous.defined()) {
+    check_shape("norm_shift_mix", "previous", previous, {sequence_starts.numel(), x.size(1)},
+                "one row before each sequence");
+    if (previous.device() != x.device() || previous.scalar_type() != x.scalar_type())
+      throw ShapeError("norm_shift_mix: previous and x differ in type or device.");
+  }
+}
+
+}  // namespace
+
+NormShiftMix norm_shift_mix(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                            double epsilon, const std::vector<at::Tensor>& mixes,
+                            const at::Tensor& sequence_starts, const at::Tensor& previous) {
+  check_arguments(x, weight, bias, mixes, sequence_starts, previous);
+  const Constants constants{.sequence_starts = sequence_starts.to(x.device()),
+                            .previous = previous.defined() ? previous.detach().contiguous() : at::Tensor(),
+                            .epsilon = epsilon};
+  variable_list inputs = {x.contiguous(), weight.reshape({-1}), bias.reshape({-1})};
+  for (const at::Tensor& mix : mixes) inputs.push_back(mix.reshape({-1}).contiguous());
+  const bool differentiates = at::GradMode::is_enabled() &&
+                              std::any_of(inputs.begin(), inputs.end(),
+                                          [](const at::Tensor& input) { return input.requires_grad(); });
+  if (!differentiates)
+    return run_forward({.inputs = std::move(inputs), .constants = constants}, at::Tensor());
+  const variable_list outputs = NormShiftMixFunction::apply(at::TensorList(inputs), constants);
+  return {.mixed = outputs[0], .last = outputs[1]};
+}
+
+}  // namespace vrwkv::kernels
