@@ -29,6 +29,8 @@ class VitLinear {
   /// Makes NAME.weight (out, in), which keeps the variance of its input, and NAME.bias, zero.
   VitLinear(const ParameterFactory& parameters, const std::string& name, std::int64_t in, std::int64_t out);
   at::Tensor operator()(const at::Tensor& x) const;
+  /// (out): what becomes of a zero.
+  const at::Tensor& bias() const noexcept { return bias_; }
 
  private:
   at::Tensor weight_;

@@ -24,10 +24,8 @@ class SamBlock {
 
  private:
   at::Tensor attention(const at::Tensor& x) const;
-  at::Tensor windowed_attention(const at::Tensor& x) const;
 
   std::int64_t heads_;
-  std::int64_t window_;
   LayerNorm norm1_;
   VitLinear qkv_;
   VitLinear proj_;

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Encoders and projector against timm, transformers and plain formulas
 // (tools/fixtures/make_model_fixtures.py).
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include "common/error.h"
+#include "tests/support/peak_memory.h"
 #include "tests/trainer/model/fixture.h"
+#include "trainer/model/sam.h"
+#include "trainer/model/vit_block.h"
 
 namespace vrwkv::model {
 namespace {
@@ -13,6 +17,7 @@ using test::Fixture;
 using test::kForwardTolerance;
 using test::kGradientTolerance;
 using test::relative_rms;
+using vrwkv::test::PeakMemory;
 
 ModelConfig fixture_config() {
   ModelConfig config;
@@ -126,6 +131,28 @@ TEST_F(Vision, RefusesPixelsThatDoNotFit) {
   real[28] = real[28].to(at::kFloat);
   EXPECT_THROW(model_.encode_images(real), ShapeError);
   EXPECT_THROW(model_.project_images(at::zeros({1, 16, 55})), ShapeError);
+}
+
+TEST(Encoders, HoldNoScores) {
+  std::vector<NamedTensor> list;
+  const ParameterFactory parameters(/*seed=*/3, [](const std::string&) { return true; }, list);
+  const VitBlock plain(parameters, {.width = 32, .heads = 4, .mlp_hidden = 32, .layer_scale = false});
+  const SamBlock whole_map(parameters.below("sam."),
+                           {.image_size = 640, .patch_size = 16, .width = 32, .heads = 4, .mlp_hidden = 32},
+                           /*window=*/0);
+  const at::NoGradGuard no_gradients;
+  const at::Tensor x = at::randn({1, 40, 40, 32});
+  constexpr std::int64_t kOneHeadsScores = 1600 * 1600 * 4;
+  {
+    const PeakMemory peak;
+    plain(x.flatten(1, 2));
+    EXPECT_LT(peak.bytes(), kOneHeadsScores);
+  }
+  {
+    const PeakMemory peak;
+    whole_map(x);
+    EXPECT_LT(peak.bytes(), kOneHeadsScores);
+  }
 }
 
 TEST(ModelWithoutEncoders, RefusesImages) {
