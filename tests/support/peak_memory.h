@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
-#include <utility>
+#include <unordered_map>
 
 namespace vrwkv::test {
 
@@ -33,44 +33,43 @@ class PeakMemory {
     void begin() {
       const std::lock_guard lock(mutex_);
       peak_ = held_ = 0;
-      ++epoch_;
+      sizes_.clear();
     }
     std::int64_t peak() const {
       const std::lock_guard lock(mutex_);
       return peak_;
     }
     c10::DataPtr allocate(std::size_t bytes) override {
-      c10::DataPtr memory = c10::GetDefaultCPUAllocator()->allocate(bytes);
-      void* const data = memory.get();
+      void* const data = c10::GetDefaultCPUAllocator()->raw_allocate(bytes);
       const std::lock_guard lock(mutex_);
+      sizes_[data] = static_cast<std::int64_t>(bytes);
       held_ += static_cast<std::int64_t>(bytes);
       peak_ = std::max(peak_, held_);
-      return {data, new Block{std::move(memory), static_cast<std::int64_t>(bytes), epoch_}, &release,
-              c10::Device(c10::kCPU)};
+      return {data, data, &release, c10::Device(c10::kCPU)};
     }
+    c10::DeleterFnPtr raw_deleter() const override { return &release; }
     void copy_data(void* to, const void* from, std::size_t bytes) const override {
       default_copy_data(to, from, bytes);
     }
 
    private:
-    struct Block {
-      c10::DataPtr memory;
-      std::int64_t bytes;
-      int epoch;  // a block that outlives its count is no part of the next one
-    };
-    static void release(void* context) {
-      auto* const block = static_cast<Block*>(context);
-      {
-        const std::lock_guard lock(counter().mutex_);
-        if (block->epoch == counter().epoch_) counter().held_ -= block->bytes;
-      }
-      delete block;
+    static void release(void* data) {
+      counter().forget(data);
+      c10::GetDefaultCPUAllocator()->raw_deallocate(data);
+    }
+    /// A block that outlives its count is no part of the next one.
+    void forget(void* data) {
+      const std::lock_guard lock(mutex_);
+      const auto block = sizes_.find(data);
+      if (block == sizes_.end()) return;
+      held_ -= block->second;
+      sizes_.erase(block);
     }
 
     mutable std::mutex mutex_;
+    std::unordered_map<void*, std::int64_t> sizes_;
     std::int64_t held_ = 0;
     std::int64_t peak_ = 0;
-    int epoch_ = 0;
   };
 
   /// Never destroyed: tensors may outlive everything.
