@@ -99,7 +99,7 @@ variable_list run_backward(const Call& call, const TimeMixOperands& gradients,
                      gradients.v, gradients.a, gradients.b, inverse_norm});
   const at::Tensor dk = call.empty_like_k(), diclr = call.empty_like_k();
   const at::Tensor dv = call.empty_like_v(), dv_gate = call.empty_like_v(), dv_first = call.empty_like_v();
-  const at::Tensor tiles = call.empty_floats({time_mix_operands_tiles(call.k.size(0)), 2, call.k.size(1)});
+  const at::Tensor range_sums = call.empty_floats({token_ranges(call.k.size(0)), 2, call.k.size(1)});
   with_element_of(call.k, [&](auto element) {
     using Element = decltype(element);
     const TimeMixOperandsOutputGradients<Element> gradients_in{
@@ -113,7 +113,7 @@ variable_list run_backward(const Call& call, const TimeMixOperands& gradients,
                                                                .v = elements<Element>(dv),
                                                                .v_gate = elements<Element>(dv_gate),
                                                                .v_first = elements<Element>(dv_first),
-                                                               .parameter_tiles = elements<float>(tiles)};
+                                                               .range_sums = elements<float>(range_sums)};
     if (call.k.is_cpu()) {
       cpu::time_mix_operands_backward(call.inputs<Element>(), gradients_in, gradients_out);
     } else {
@@ -121,7 +121,7 @@ variable_list run_backward(const Call& call, const TimeMixOperands& gradients,
                                        current_stream(call.k.device()));
     }
   });
-  const at::Tensor parameters = column_sums(tiles);
+  const at::Tensor parameters = column_sums(range_sums);
   record.set_outputs({dk, diclr, parameters, dv, dv_gate, dv_first});
   return {dk, diclr, parameters[0], parameters[1], dv, dv_gate, dv_first};
 }

@@ -7,15 +7,9 @@
 #include <cstdint>
 
 #include "kernels/bf16.h"
+#include "kernels/token_ranges.h"
 
 namespace vrwkv::kernels {
-
-/// Tokens whose parts of the gradients of k_k and k_a are summed into one row.
-inline constexpr std::int64_t kTimeMixOperandsTile = 32;
-
-inline std::int64_t time_mix_operands_tiles(std::int64_t tokens) {
-  return (tokens + kTimeMixOperandsTile - 1) / kTimeMixOperandsTile;
-}
 
 template <class Element>
 struct TimeMixOperandsInputs {
@@ -44,7 +38,7 @@ template <class Element>
 struct TimeMixOperandsInputGradients {
   Element *k, *iclr;
   Element *v, *v_gate, *v_first;  // null in block 0
-  float* parameter_tiles;         // (tiles, 2, heads, head_size): each tile's part of k_k's and k_a's
+  float* range_sums;  // (token_ranges(tokens), 2, heads, head_size): each range's part of k_k's and k_a's
 };
 
 /// Norms below it are taken for it; then a head's gradient does not go through its norm.

@@ -1,40 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <ATen/Parallel.h>
-
+#include "kernels/cpu/for_each_token_range.h"
 #include "kernels/time_mix_operands/time_mix_operands_backend.h"
-#include "kernels/time_mix_operands/time_mix_operands_cpu_tile.h"
-
-#if !defined(_OPENMP)
-#error "without OpenMP at::parallel_for runs on one thread"
-#endif
+#include "kernels/time_mix_operands/time_mix_operands_cpu_range.h"
 
 namespace vrwkv::kernels::cpu {
-namespace {
-
-template <class Run>
-void for_each_tile(std::int64_t tokens, const Run& run) {
-  at::parallel_for(0, time_mix_operands_tiles(tokens), /*grain_size=*/1,
-                   [&](std::int64_t begin, std::int64_t end) {
-                     for (std::int64_t tile = begin; tile < end; ++tile) run(tile);
-                   });
-}
-
-}  // namespace
 
 template <class Element>
 void time_mix_operands_forward(const TimeMixOperandsInputs<Element>& inputs,
                                const TimeMixOperandsOutputs<Element>& outputs) {
-  static const auto run_tile = VRWKV_WIDEST(time_mix_operands_forward_tile<Element>);
-  for_each_tile(inputs.tokens, [&](std::int64_t tile) { run_tile(inputs, outputs, tile); });
+  static const auto run = VRWKV_WIDEST(time_mix_operands_forward_range<Element>);
+  for_each_token_range(inputs.tokens, [&](const TokenRange& range) { run(inputs, outputs, range); });
 }
 
 template <class Element>
 void time_mix_operands_backward(const TimeMixOperandsInputs<Element>& inputs,
                                 const TimeMixOperandsOutputGradients<Element>& output_gradients,
                                 const TimeMixOperandsInputGradients<Element>& input_gradients) {
-  static const auto run_tile = VRWKV_WIDEST(time_mix_operands_backward_tile<Element>);
-  for_each_tile(inputs.tokens,
-                [&](std::int64_t tile) { run_tile(inputs, output_gradients, input_gradients, tile); });
+  static const auto run = VRWKV_WIDEST(time_mix_operands_backward_range<Element>);
+  for_each_token_range(
+      inputs.tokens, [&](const TokenRange& range) { run(inputs, output_gradients, input_gradients, range); });
 }
 
 #define VRWKV_INSTANTIATE(Element)                                                         \

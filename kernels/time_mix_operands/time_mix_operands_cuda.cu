@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A warp computes one token's head at a time. The gradients are those of time_mix_operands_cpu_tile.cpp.
+// A warp computes one token's head at a time. The gradients are those of time_mix_operands_cpu_range.cpp.
 #include <cmath>
 #include <cstdint>
 
@@ -124,15 +124,15 @@ __device__ __forceinline__ void keys_backward(const TimeMixOperandsInputs<Elemen
   store_row<kHeadSize>(out.iclr + at, diclr);
 }
 
-/// A block has one head in one tile of tokens, of which its warps take every kWarps-th.
+/// A block has one head in one range of tokens, of which its warps take every kWarps-th.
 template <class Element, int kHeadSize>
 __global__ void __launch_bounds__(kWarps* kWarpLanes)
     time_mix_operands_backward_kernel(const TimeMixOperandsInputs<Element> in,
                                       const TimeMixOperandsOutputGradients<Element> gradients_in,
                                       const TimeMixOperandsInputGradients<Element> out) {
   const int warp = device::thread_index() / kWarpLanes;
-  const std::int64_t tile = device::block_index() / in.heads, head = device::block_index() % in.heads;
-  const std::int64_t begin = tile * kTimeMixOperandsTile, end = begin + kTimeMixOperandsTile;
+  const std::int64_t range = device::block_index() / in.heads, head = device::block_index() % in.heads;
+  const std::int64_t begin = range * kRangeTokens, end = begin + kRangeTokens;
   const std::int64_t channel = head * kHeadSize;
   const HeadRow<kHeadSize> k_k = load_row<kHeadSize>(in.k_k + channel);
   const HeadRow<kHeadSize> k_a = load_row<kHeadSize>(in.k_a + channel);
@@ -143,8 +143,8 @@ __global__ void __launch_bounds__(kWarps* kWarpLanes)
                                       sums);
     if (out.v != nullptr) values_backward<Element, kHeadSize>(in, gradients_in.v, out, at);
   }
-  float* const tile_sums = out.parameter_tiles + (tile * kParameters * in.heads + head) * kHeadSize;
-  device::store_block_sums<kWarps>(sums, tile_sums, in.heads * kHeadSize);
+  float* const to = out.range_sums + (range * kParameters * in.heads + head) * kHeadSize;
+  device::store_block_sums<kWarps>(sums, to, in.heads * kHeadSize);
 }
 
 }  // namespace
@@ -166,7 +166,7 @@ void time_mix_operands_backward(const TimeMixOperandsInputs<Element>& inputs,
   device::with_head_size("time_mix_operands", inputs.head_size, [&](auto head_size) {
     constexpr int kHeadSize = decltype(head_size)::value;
     device::launch(time_mix_operands_backward_kernel<Element, kHeadSize>,
-                   time_mix_operands_tiles(inputs.tokens) * inputs.heads, kWarps * kWarpLanes,
+                   token_ranges(inputs.tokens) * inputs.heads, kWarps * kWarpLanes,
                    kWarps * kParameters * kHeadSize * sizeof(float), stream, inputs, output_gradients,
                    input_gradients);
   });

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/column_sums/column_sums_backend.h"
-#include "tests/kernels/emulated_schedules.h"
+#include "tests/kernels/every_schedule.h"
 #include "tests/kernels/tensor_testing.h"
 
 namespace vrwkv::kernels {
@@ -12,17 +12,14 @@ namespace {
 TEST(ColumnSumsEmulated, AddTheRowsWithTheSameBitsUnderEverySchedule) {
   for (const auto& [row_count, columns] : {std::pair{1, 1}, {15, 32}, {37, 70}, {200, 33}}) {
     const at::Tensor rows = at::randn({row_count, columns});
-    test::expect_same_under_every_schedule(
-        [&] {
-          at::Tensor sums = at::full({columns}, NAN);
-          cuda::column_sums(rows.const_data_ptr<float>(), row_count, columns, sums.data_ptr<float>(),
-                            /*stream=*/nullptr);
-          return std::vector{sums};
-        },
-        [&](const std::vector<at::Tensor>& sums) {
-          // Up to 200 additions, each rounded to 2^-24 of a sum that grows like a random walk.
-          EXPECT_LE(test::relative_rms(sums[0], rows.to(at::kDouble).sum(0)), 1e-6);
-        });
+    const at::Tensor sums = test::same_under_every_schedule([&] {
+      at::Tensor written = at::full({columns}, NAN);
+      cuda::column_sums(rows.const_data_ptr<float>(), row_count, columns, written.data_ptr<float>(),
+                        /*stream=*/nullptr);
+      return written;
+    });
+    // Up to 200 additions, each rounded to 2^-24 of a sum that grows like a random walk.
+    EXPECT_LE(test::relative_rms(sums, rows.to(at::kDouble).sum(0)), 1e-6);
   }
 }
 

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "common/error.h"
-#include "tests/kernels/emulated_schedules.h"
+#include "tests/kernels/every_schedule.h"
 #include "tests/kernels/time_mix_operands_raw_call.h"
 
 namespace vrwkv::kernels {
@@ -30,11 +30,9 @@ TEST_P(TimeMixOperandsEmulated, MatchesReferenceWithTheSameBitsUnderEverySchedul
   const TimeMixOperandsCase& c = GetParam();
   const TimeMixOperandsTensors tensors = test::random_time_mix_operands_tensors(c, /*seed=*/41);
   const auto expected = test::time_mix_operands_results(time_mix_operands_reference, c.head_size, tensors);
-  test::expect_same_under_every_schedule(
-      [&] { return test::time_mix_operands_raw_results(Emulated(), c, tensors); },
-      [&](const std::vector<at::Tensor>& actual) {
-        test::expect_time_mix_operands_near(actual, expected, c.mixes_values);
-      });
+  const auto actual = test::same_under_every_schedule(
+      [&] { return test::time_mix_operands_raw_results(Emulated(), c, tensors); });
+  test::expect_time_mix_operands_near(actual, expected, c.mixes_values);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, TimeMixOperandsEmulated,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include "kernels/time_mix_operands/time_mix_operands_cpu_tile.h"
+#include "kernels/cpu/for_each_token_range.h"
+#include "kernels/time_mix_operands/time_mix_operands_cpu_range.h"
 #include "tests/kernels/time_mix_operands_raw_call.h"
 
 namespace vrwkv::kernels {
@@ -13,13 +14,15 @@ using test::TimeMixOperandsCase;
   struct set {                                                                                  \
     template <class Inputs, class Outputs>                                                      \
     void forward(const Inputs& in, const Outputs& out) const {                                  \
-      for (std::int64_t tile = 0; tile < time_mix_operands_tiles(in.tokens); ++tile)            \
-        cpu::set::time_mix_operands_forward_tile(in, out, tile);                                \
+      cpu::for_each_token_range(in.tokens, [&](const TokenRange& range) {                       \
+        cpu::set::time_mix_operands_forward_range(in, out, range);                              \
+      });                                                                                       \
     }                                                                                           \
     template <class Inputs, class Incoming, class Outgoing>                                     \
     void backward(const Inputs& in, const Incoming& incoming, const Outgoing& outgoing) const { \
-      for (std::int64_t tile = 0; tile < time_mix_operands_tiles(in.tokens); ++tile)            \
-        cpu::set::time_mix_operands_backward_tile(in, incoming, outgoing, tile);                \
+      cpu::for_each_token_range(in.tokens, [&](const TokenRange& range) {                       \
+        cpu::set::time_mix_operands_backward_range(in, incoming, outgoing, range);              \
+      });                                                                                       \
     }                                                                                           \
   };
 VRWKV_BACKEND(portable)

@@ -23,8 +23,7 @@ std::vector<at::Tensor> time_mix_operands_raw_results(const Backend& backend, co
   const at::Tensor inverse_norm = at::full({c.tokens, c.heads}, NAN);
   const at::Tensor dk = nan_like(x[0]), diclr = nan_like(x[0]);
   const at::Tensor dv = nan_for_values(), dv_gate = nan_for_values(), dv_first = nan_for_values();
-  const at::Tensor tiles =
-      at::full({kernels::time_mix_operands_tiles(c.tokens), 2, c.heads * c.head_size}, NAN);
+  const at::Tensor range_sums = at::full({kernels::token_ranges(c.tokens), 2, c.heads * c.head_size}, NAN);
   kernels::with_element_of(x[0], [&](auto element) {
     using Element = decltype(element);
     const auto of_values = [&](const at::Tensor& tensor) {
@@ -58,9 +57,9 @@ std::vector<at::Tensor> time_mix_operands_raw_results(const Backend& backend, co
                                                         .v = elements<Element>(dv),
                                                         .v_gate = elements<Element>(dv_gate),
                                                         .v_first = elements<Element>(dv_first),
-                                                        .parameter_tiles = elements<float>(tiles)});
+                                                        .range_sums = elements<float>(range_sums)});
   });
-  const at::Tensor sums = tiles.sum(0);
+  const at::Tensor sums = range_sums.sum(0);
   if (!c.mixes_values) return {k, x[1], a, b, dk, tensors.gradients[1], diclr, sums[0], sums[1]};
   return {k, v, a, b, dk, dv, diclr, dv_gate, dv_first, sums[0], sums[1]};
 }

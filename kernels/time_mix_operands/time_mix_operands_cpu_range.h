@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tiles of tokens share nothing, so threads may take them in any order.
+// Ranges of tokens share nothing, so threads may take them in any order.
 #pragma once
-
-#include <cstdint>
 
 #include "kernels/cpu/instruction_set.h"
 #include "kernels/time_mix_operands/time_mix_operands_backend.h"
@@ -12,13 +10,13 @@ namespace vrwkv::kernels::cpu {
 // clang-format off
 VRWKV_FOR_EACH_INSTRUCTION_SET(
   template <class Element>
-  void time_mix_operands_forward_tile(const TimeMixOperandsInputs<Element>& in,
-                                      const TimeMixOperandsOutputs<Element>& out, std::int64_t tile);
+  void time_mix_operands_forward_range(const TimeMixOperandsInputs<Element>& in,
+                                      const TimeMixOperandsOutputs<Element>& out, const TokenRange& range);
   template <class Element>
-  void time_mix_operands_backward_tile(const TimeMixOperandsInputs<Element>& in,
+  void time_mix_operands_backward_range(const TimeMixOperandsInputs<Element>& in,
                                        const TimeMixOperandsOutputGradients<Element>& gradients_in,
                                        const TimeMixOperandsInputGradients<Element>& gradients_out,
-                                       std::int64_t tile);
+                                       const TokenRange& range);
 )
 // clang-format on
 

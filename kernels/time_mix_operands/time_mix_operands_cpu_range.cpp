@@ -5,7 +5,7 @@
 //   norm Dk  = k_k Dx + (1 + (lr - 1) k_a) Dk' Diclr = lr (1 - lr) (kk . Db + k k_a Dk') Dk_k  = sum k Dx
 //   Dk_a = sum (lr - 1) k Dk'        over tokens Dv = (1 - gate) Dv'             Dv_first = gate Dv' Dv_gate
 //   = gate (1 - gate) (v_first - v) Dv'
-#include "kernels/time_mix_operands/time_mix_operands_cpu_tile.h"
+#include "kernels/time_mix_operands/time_mix_operands_cpu_range.h"
 
 #include <cstdint>
 
@@ -21,13 +21,6 @@ struct Sigmoid {
   [[gnu::always_inline]] Float slope() const { return value * (exp_minus_x * value); }
 
   Float exp_minus_x, value;
-};
-
-struct Tile {
-  Tile(std::int64_t tile, std::int64_t tokens)
-      : begin(tile * kTimeMixOperandsTile),
-        end(begin + kTimeMixOperandsTile < tokens ? begin + kTimeMixOperandsTile : tokens) {}
-  std::int64_t begin, end;
 };
 
 /// Of the head whose first element is `at` in activations and `channel` in parameters.
@@ -90,7 +83,7 @@ float along_key(const TimeMixOperandsInputs<Element>& in,
   return lane_sum(sum);
 }
 
-/// Adds to the sums of the tile, `dk_k` and `dk_a`.
+/// Adds to the sums of the range, `dk_k` and `dk_a`.
 template <class Element>
 void head_backward(const TimeMixOperandsInputs<Element>& in,
                    const TimeMixOperandsOutputGradients<Element>& gradients_in,
@@ -115,11 +108,10 @@ void head_backward(const TimeMixOperandsInputs<Element>& in,
 }  // namespace
 
 template <class Element>
-void time_mix_operands_forward_tile(const TimeMixOperandsInputs<Element>& in,
-                                    const TimeMixOperandsOutputs<Element>& out, std::int64_t tile) {
+void time_mix_operands_forward_range(const TimeMixOperandsInputs<Element>& in,
+                                     const TimeMixOperandsOutputs<Element>& out, const TokenRange& range) {
   const std::int64_t channels = in.heads * in.head_size;
-  const Tile tokens(tile, in.tokens);
-  for (std::int64_t t = tokens.begin; t < tokens.end; ++t) {
+  for (std::int64_t t = range.begin; t < range.end; ++t) {
     for (std::int64_t head = 0; head < in.heads; ++head) {
       const std::int64_t channel = head * in.head_size, at = t * channels + channel;
       const float inverse = inverse_norm(in, at, channel);
@@ -131,16 +123,15 @@ void time_mix_operands_forward_tile(const TimeMixOperandsInputs<Element>& in,
 }
 
 template <class Element>
-void time_mix_operands_backward_tile(const TimeMixOperandsInputs<Element>& in,
-                                     const TimeMixOperandsOutputGradients<Element>& gradients_in,
-                                     const TimeMixOperandsInputGradients<Element>& gradients_out,
-                                     std::int64_t tile) {
+void time_mix_operands_backward_range(const TimeMixOperandsInputs<Element>& in,
+                                      const TimeMixOperandsOutputGradients<Element>& gradients_in,
+                                      const TimeMixOperandsInputGradients<Element>& gradients_out,
+                                      const TokenRange& range) {
   const std::int64_t channels = in.heads * in.head_size;
-  const Tile tokens(tile, in.tokens);
-  float* dk_k = gradients_out.parameter_tiles + tile * 2 * channels;
+  float* dk_k = gradients_out.range_sums + range.index * 2 * channels;
   float* dk_a = dk_k + channels;
   for (std::int64_t i = 0; i < 2 * channels; i += kLanes) store(dk_k + i, Float{});
-  for (std::int64_t t = tokens.begin; t < tokens.end; ++t) {
+  for (std::int64_t t = range.begin; t < range.end; ++t) {
     for (std::int64_t head = 0; head < in.heads; ++head) {
       const std::int64_t channel = head * in.head_size;
       head_backward(in, gradients_in, gradients_out, gradients_in.inverse_norm[t * in.heads + head],
@@ -151,12 +142,12 @@ void time_mix_operands_backward_tile(const TimeMixOperandsInputs<Element>& in,
   }
 }
 
-#define VRWKV_INSTANTIATE(Element)                                                                    \
-  template void time_mix_operands_forward_tile(const TimeMixOperandsInputs<Element>&,                 \
-                                               const TimeMixOperandsOutputs<Element>&, std::int64_t); \
-  template void time_mix_operands_backward_tile(                                                      \
-      const TimeMixOperandsInputs<Element>&, const TimeMixOperandsOutputGradients<Element>&,          \
-      const TimeMixOperandsInputGradients<Element>&, std::int64_t);
+#define VRWKV_INSTANTIATE(Element)                                                                          \
+  template void time_mix_operands_forward_range(const TimeMixOperandsInputs<Element>&,                      \
+                                                const TimeMixOperandsOutputs<Element>&, const TokenRange&); \
+  template void time_mix_operands_backward_range(                                                           \
+      const TimeMixOperandsInputs<Element>&, const TimeMixOperandsOutputGradients<Element>&,                \
+      const TimeMixOperandsInputGradients<Element>&, const TokenRange&);
 VRWKV_INSTANTIATE(float)
 VRWKV_INSTANTIATE(Bf16)
 #undef VRWKV_INSTANTIATE
