@@ -9,6 +9,7 @@
 namespace vrwkv::launcher {
 
 inline constexpr const char* kModelHelp = "Run directory, checkpoint, or file of published weights";
+inline constexpr const char* kDeviceHelp = "Where to compute; auto: on a GPU where there is one";
 inline constexpr const char* kLeftPaddingHelp =
     "Decode as the original: padded to multiples of 16, everything computed again for each token (slow)";
 inline constexpr const char* kModelSetHelp =

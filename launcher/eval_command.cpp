@@ -68,9 +68,12 @@ int evaluate(const Options& options, const mpi::Communicator& world) {
     return trainer::read_trainer_config(TomlDocument::load(options.config, options.settings));
   });
   set_up_threads(config.run.threads_per_rank);
+  const trainer::Compute compute = choose_compute(config.run.device, config.train.precision, world);
   const auto loaded = mpi::all_or_none(world, "model", [&] {
-    return trainer::load_model(options.model.empty() ? config.run.directory
-                                                     : std::filesystem::path(options.model));
+    auto model = trainer::load_model(options.model.empty() ? config.run.directory
+                                                           : std::filesystem::path(options.model));
+    model.model.move_to(compute.device, compute.type);
+    return model;
   });
   const auto tokenizer = mpi::all_or_none(world, "vocabulary", [&] {
     return data::Tokenizer::load(

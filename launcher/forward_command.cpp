@@ -24,7 +24,8 @@ struct Options {
   std::string output;
   std::string vocabulary;
   std::string l2wrap;
-  std::string dtype = "fp32";
+  std::string device = "auto";
+  std::string dtype = "auto";
   std::int64_t stage = 0;
   std::int64_t threads = 1;
   bool gradients = false;
@@ -37,7 +38,9 @@ int forward(const Options& options, const mpi::Communicator& world) {
     throw ConfigError("forward: started on {} ranks (it is one process's work). Start it without mpirun.",
                       world.size());
   set_up_threads(options.threads);
-  const auto loaded = trainer::load_model(options.model, options.settings);
+  const trainer::Compute compute = choose_compute(options.device, options.dtype, world);
+  auto loaded = trainer::load_model(options.model, options.settings);
+  loaded.model.move_to(compute.device, compute.type);
   const auto& config = loaded.config;
   const auto tokenizer = data::Tokenizer::load(
       trainer::find_vocabulary(options.vocabulary.empty() ? config.data.vocabulary
@@ -82,8 +85,11 @@ void add_forward(CLI::App& app, Run& run) {
   command->add_flag("--no-logits", options->no_logits, "Leave the logits out");
   command->add_option("--l2wrap", options->l2wrap, "Logit penalty; default: as trained")
       ->check(CLI::IsMember({"supervised", "all", "off"}));
-  command->add_option("--dtype", options->dtype, "Compute type")
-      ->check(CLI::IsMember({"fp32"}))
+  command->add_option("--device", options->device, kDeviceHelp)
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
+  command->add_option("--dtype", options->dtype, "Compute type; auto: bf16 on a GPU, fp32 on a CPU")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
       ->capture_default_str();
   command->add_option("--vocabulary", options->vocabulary, "World vocabulary (default: beside the program)");
   command->add_option("--threads", options->threads, "Threads")

@@ -27,12 +27,17 @@ struct Options {
   std::string vocabulary;
   std::int64_t max_new_tokens = 128;
   bool left_padding = false;
+  std::string device = "auto";
   std::int64_t threads = 1;
 };
 
 int generate(const Options& options) {
   set_up_threads(options.threads);
-  const auto loaded = trainer::load_model(options.model, options.settings);
+  const auto compute =
+      trainer::choose_compute(options.device, "auto", trainer::Machine::here(/*local_rank=*/0));
+  trainer::use(compute);
+  auto loaded = trainer::load_model(options.model, options.settings);
+  loaded.model.move_to(compute.device, compute.type);
   const auto tokenizer = data::Tokenizer::load(
       trainer::find_vocabulary(options.vocabulary.empty() ? loaded.config.data.vocabulary
                                                           : std::filesystem::path(options.vocabulary)),
@@ -80,6 +85,9 @@ void add_generate(CLI::App& app, Run& run) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command->add_flag("--left-padding", options->left_padding, kLeftPaddingHelp);
+  command->add_option("--device", options->device, kDeviceHelp)
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
   command->add_option("--threads", options->threads, "Threads")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

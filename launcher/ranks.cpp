@@ -10,6 +10,7 @@
 #include "common/error.h"
 #include "common/flush_to_zero.h"
 #include "common/log.h"
+#include "common/mpi/all_or_none.h"
 #include "common/mpi/environment.h"
 
 namespace vrwkv::launcher {
@@ -42,6 +43,20 @@ int run_on_ranks(const std::function<int(mpi::Communicator&)>& work) {
     if (world.size() == 1) throw;
     end_job(world, ExitCode::kFailed, error.what());
   }
+}
+
+trainer::Compute choose_compute(const std::string& device, const std::string& precision,
+                                const mpi::Communicator& world) {
+  const int local_rank = world.split_by_node().rank();
+  const auto compute = mpi::all_or_none(world, "device", [&] {
+    const auto chosen = trainer::choose_compute(device, precision, trainer::Machine::here(local_rank));
+    trainer::use(chosen);
+    return chosen;
+  });
+  if (compute.device.is_cuda())
+    log::information("computing on {} in {}", compute.device.str(),
+                     compute.type == c10::kBFloat16 ? "bf16" : "fp32");
+  return compute;
 }
 
 void set_up_threads(std::int64_t threads) {

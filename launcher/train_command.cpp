@@ -46,7 +46,8 @@ int train(const Options& options, mpi::Communicator& world) {
   trainer::TrainOptions train_options;
   train_options.resume = trainer::ResumeRequest::parse(options.resume);
   if (options.max_steps > 0) train_options.max_steps = options.max_steps;
-  trainer::Trainer trainer(config, train_options, world);
+  const trainer::Compute compute = choose_compute(config.run.device, config.train.precision, world);
+  trainer::Trainer trainer(config, train_options, compute, world);
   const trainer::TrainSummary summary = trainer.run();
   log::write_information(summary_line(summary, config));
   return static_cast<int>(summary.stopped_on_request ? ExitCode::kStoppedOnRequest : ExitCode::kDone);

@@ -39,7 +39,8 @@ FlatParameters::FlatParameters(std::vector<NamedTensor> trainable) : tensors_(st
     numel_ = round_up(numel_ + tensor.numel(), kViewAlignment);
   }
   const at::NoGradGuard no_grad;
-  flat_ = at::zeros({ShardLayout(numel_, 1).padded_numel()}, at::kFloat);
+  const c10::Device device = tensors_.empty() ? c10::Device(c10::kCPU) : tensors_.front().tensor.device();
+  flat_ = at::zeros({ShardLayout(numel_, 1).padded_numel()}, at::TensorOptions(at::kFloat).device(device));
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     const at::Tensor place = view(flat_, i);
     place.copy_(tensors_[i].tensor);
@@ -47,7 +48,7 @@ FlatParameters::FlatParameters(std::vector<NamedTensor> trainable) : tensors_(st
   }
 }
 
-at::Tensor FlatParameters::new_gradient() const { return at::zeros({padded_numel()}, at::kFloat); }
+at::Tensor FlatParameters::new_gradient() const { return at::zeros({padded_numel()}, flat_.options()); }
 
 at::Tensor FlatParameters::view(const at::Tensor& flat, std::size_t parameter) const {
   if (flat.dim() != 1 || flat.numel() != padded_numel() || !flat.is_contiguous())

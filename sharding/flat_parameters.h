@@ -28,8 +28,9 @@ class FlatParameters {
   /// In elements: each view starts on a cache line of 64 bytes, and no vector register spans two parameters.
   static constexpr std::int64_t kViewAlignment = 16;
 
-  /// Copies the values into the flat tensor and rebinds each tensor to its place there (set_data), so that
-  /// every holder of the handle sees later updates. The given order is the flat order.
+  /// Copies the values into the flat tensor, which lies on their device, and rebinds each tensor to its place
+  /// there (set_data), so that every holder of the handle sees later updates. The given order is the flat
+  /// order.
   /// @throws ShapeError when a tensor is not fp32, has no dimension or no element, or a name comes twice.
   explicit FlatParameters(std::vector<NamedTensor> trainable);
   FlatParameters(const FlatParameters&) = delete;
@@ -46,7 +47,7 @@ class FlatParameters {
   /// The same tensors that were given, in the same order.
   const std::vector<NamedTensor>& tensors() const noexcept { return tensors_; }
 
-  /// (padded_numel()) fp32 zeros.
+  /// (padded_numel()) fp32 zeros on the same device.
   at::Tensor new_gradient() const;
   /// The view of every parameter in a flat tensor of padded_numel() elements, in order; they share its
   /// memory.

@@ -18,9 +18,10 @@ std::int64_t sum(const std::vector<std::int64_t>& values) {
 }  // namespace
 
 GradientReducer::GradientReducer(const ShardLayout& layout, Collectives& collectives,
-                                 std::int64_t micro_batches, std::int64_t bucket_elements)
+                                 std::int64_t micro_batches, std::int64_t bucket_elements, c10::Device device)
     : layout_(layout),
       collectives_(collectives),
+      options_(at::TensorOptions(at::kFloat).device(device)),
       leaves_(leaf_range(micro_batches, collectives.rank(), collectives.size())),
       next_leaf_(leaves_.begin) {
   if (layout.world_size() != collectives.size() || micro_batches < 1 || bucket_elements < 1)
@@ -41,14 +42,14 @@ GradientReducer::GradientReducer(const ShardLayout& layout, Collectives& collect
   shard_bucket_ = std::clamp<std::int64_t>(bucket_elements / ranks, 1, Collectives::kMostElements / copies);
   shard_bucket_ = std::min(shard_bucket_, std::max<std::int64_t>(1, layout.largest_shard()));
   const std::int64_t held = node_counts_[static_cast<std::size_t>(collectives.rank())];
-  send_ = at::empty({held * (ranks - 1) * shard_bucket_}, at::kFloat);
-  receive_ = at::empty({(sum(node_counts_) - held) * shard_bucket_}, at::kFloat);
+  send_ = at::empty({held * (ranks - 1) * shard_bucket_}, options_);
+  receive_ = at::empty({(sum(node_counts_) - held) * shard_bucket_}, options_);
 }
 
 at::Tensor GradientReducer::take_buffer() {
   if (free_.empty()) {
     ++buffers_;
-    return at::empty({layout_.padded_numel()}, at::kFloat);
+    return at::empty({layout_.padded_numel()}, options_);
   }
   at::Tensor buffer = free_.back();
   free_.pop_back();

@@ -30,9 +30,10 @@ class GradientReducer {
   /// @param micro_batches    M, of the whole step over all ranks.
   /// @param bucket_elements  elements of the flat gradient exchanged at once; bounds memory, never changes a
   /// bit.
+  /// @param device           where gradients and partial sums lie.
   /// @throws ShapeError when layout and collectives disagree, or a count is below 1.
   GradientReducer(const ShardLayout& layout, Collectives& collectives, std::int64_t micro_batches,
-                  std::int64_t bucket_elements = kBucketElements);
+                  std::int64_t bucket_elements = kBucketElements, c10::Device device = c10::kCPU);
 
   /// The micro-batches this rank computes.
   const LeafRange& leaves() const noexcept { return leaves_; }
@@ -65,6 +66,7 @@ class GradientReducer {
 
   ShardLayout layout_;
   Collectives& collectives_;
+  at::TensorOptions options_;  ///< of every buffer: fp32 on the device
   LeafRange leaves_;
   std::vector<std::int64_t> node_counts_;  ///< tree nodes that each rank is left with
   std::vector<Merge> merges_;

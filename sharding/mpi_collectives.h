@@ -9,8 +9,8 @@
 
 namespace vrwkv::sharding {
 
-/// The collectives over MPI, for tensors in main memory. Waits at most the communicator's limit in each
-/// exchange.
+/// The collectives over MPI. Tensors of a GPU go through pinned main memory. Waits at most the communicator's
+/// limit in each exchange.
 class MpiCollectives final : public Collectives {
  public:
   /// @param comm           must outlive this object; its messages meet no others while a call runs.

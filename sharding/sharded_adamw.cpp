@@ -17,8 +17,8 @@ ShardedAdamw::ShardedAdamw(FlatParameters& parameters, const ShardLayout& layout
   const std::int64_t begin = layout.shard_begin(rank());
   const std::int64_t end = layout.shard_end(rank());
   master_ = parameters.flat().slice(0, begin, end);
-  exp_avg_ = at::zeros({end - begin}, at::kFloat);
-  exp_avg_sq_ = at::zeros({end - begin}, at::kFloat);
+  exp_avg_ = at::zeros({end - begin}, parameters.flat().options());
+  exp_avg_sq_ = at::zeros({end - begin}, parameters.flat().options());
 
   const auto& entries = parameters.entries();
   for (std::size_t i = 0; i < entries.size(); ++i) {

@@ -9,6 +9,7 @@
 
 #include "kernels/cross_entropy/head_cross_entropy.h"
 #include "trainer/loss_rows.h"
+#include "trainer/model/layers.h"
 
 namespace vrwkv::trainer {
 
@@ -76,7 +77,7 @@ BlockSchedule::BlockRecord BlockSchedule::forward_block(std::int64_t layer, cons
 
 at::Tensor BlockSchedule::backward_blocks(std::vector<BlockRecord>& records, at::Tensor d_x,
                                           const data::MicroBatch& batch, const at::Tensor& gradient) const {
-  at::Tensor d_v_first;  // summed over the blocks above, last to first
+  at::Tensor d_v_first;  // fp32, summed over the blocks above, last to first
   for (std::int64_t layer = layers_ - 1; layer >= lowest_backward_; --layer) {
     BlockRecord& record = records[static_cast<std::size_t>(layer)];
     const Part& part = blocks_[static_cast<std::size_t>(layer)];
@@ -87,7 +88,7 @@ at::Tensor BlockSchedule::backward_blocks(std::vector<BlockRecord>& records, at:
     std::vector<at::Tensor> d_outputs = {d_x};
     if (layer == 0 && d_v_first.defined()) {
       outputs.push_back(record.v_first_out);
-      d_outputs.push_back(d_v_first);
+      d_outputs.push_back(d_v_first.to(record.v_first_out.scalar_type()));
     }
     std::vector<at::Tensor> inputs = {record.x};
     if (layer > 0) inputs.push_back(record.v_first);
@@ -98,7 +99,7 @@ at::Tensor BlockSchedule::backward_blocks(std::vector<BlockRecord>& records, at:
                                 /*allow_unused=*/true);
     d_x = gradients[0];
     if (layer > 0 && gradients[1].defined())
-      d_v_first = d_v_first.defined() ? d_v_first + gradients[1] : gradients[1];
+      d_v_first = d_v_first.defined() ? d_v_first + gradients[1] : gradients[1].to(at::kFloat);
     store(part, gradients, first_parameter, gradient);
     record = BlockRecord();  // nothing of this block is needed any more
   }
@@ -147,9 +148,11 @@ MicroBatchLoss BlockSchedule::run(const data::MicroBatch& batch, const BatchScal
   }
   const double penalty =
       scale.penalty_positions > 0 ? 1e-4 / static_cast<double>(scale.penalty_positions) : 0.0;
+  const at::Tensor positions = model::to_device(rows.positions, normed.device());
   const kernels::HeadLoss head = kernels::head_cross_entropy(
-      normed.detach().index_select(0, rows.positions), model_.head(), rows.targets, rows.weights, penalty,
-      learns, learns && !head_.parameters.empty());
+      normed.detach().index_select(0, positions), model::typed_as(model_.head(), normed),
+      model::to_device(rows.targets, normed.device()), model::to_device(rows.weights, normed.device()),
+      penalty, learns, learns && !head_.parameters.empty());
   rows.add_up(head.losses, scale.samples, result.sample_losses, result.loss);
   if (options_.keep_hidden) result.hidden = normed.detach();
   if (!learns) return result;
@@ -157,7 +160,7 @@ MicroBatchLoss BlockSchedule::run(const data::MicroBatch& batch, const BatchScal
   // And down again.
   if (head.d_head.defined()) store(head_, {head.d_head}, 0, gradient);
   at::Tensor d_normed = at::zeros_like(normed);
-  d_normed.index_copy_(0, rows.positions, head.d_hidden);
+  d_normed.index_copy_(0, positions, head.d_hidden);
   std::vector<at::Tensor> inputs = {normed_input};
   inputs.insert(inputs.end(), final_norm_.parameters.begin(), final_norm_.parameters.end());
   const auto top = grad({normed}, inputs, {d_normed});

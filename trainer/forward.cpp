@@ -18,13 +18,14 @@
 #include "sharding/leaf_sums.h"
 #include "sharding/shard_layout.h"
 #include "trainer/block_schedule.h"
+#include "trainer/model/layers.h"
 
 namespace vrwkv::trainer {
 namespace {
 
 template <class Element>
 void write(hdf5::File& file, const std::string& name, const at::Tensor& tensor) {
-  const at::Tensor whole = tensor.contiguous();
+  const at::Tensor whole = tensor.to(c10::CppTypeToScalarType<Element>::value).cpu().contiguous();
   file.write(
       name,
       std::span<const Element>(whole.const_data_ptr<Element>(), static_cast<std::size_t>(whole.numel())),
@@ -63,7 +64,9 @@ void write_sample(hdf5::File& file, std::int64_t index, const model::VisualRwkv&
   write<std::int64_t>(file, group + "/token_ids", batch.token_ids);
   write<std::int64_t>(file, group + "/labels", batch.labels);
   write_scalar(file, group + "/loss", result.sample_losses.at(0));
-  if (options.logits) write<float>(file, group + "/logits", at::linear(result.hidden, model.head()));
+  if (options.logits)
+    write<float>(file, group + "/logits",
+                 at::linear(result.hidden, model::typed_as(model.head(), result.hidden)));
   if (options.features && batch.image_starts.numel() > 0) write_features(file, group, model, batch);
 }
 
@@ -116,7 +119,9 @@ void write_forward(const model::VisualRwkv& model, const data::SampleReader& rea
   const BlockSchedule schedule(model, parameters,
                                {.recompute = {}, .l2wrap = options.l2wrap, .keep_hidden = options.logits});
   std::optional<sharding::GradientReducer> reducer;
-  if (options.gradients) reducer.emplace(sharding::ShardLayout(parameters.numel(), 1), alone, samples.size());
+  if (options.gradients)
+    reducer.emplace(sharding::ShardLayout(parameters.numel(), 1), alone, samples.size(),
+                    sharding::GradientReducer::kBucketElements, model.device());
 
   PartialFile partial(output);
   const BatchScale scale = agree_on_scale(reader, samples, options.l2wrap);

@@ -73,7 +73,7 @@ void MetricsFile::append(const StepMetrics& metrics) {
   if (!first_loss_) first_loss_ = metrics.loss;
 }
 
-std::int64_t peak_memory_bytes() {
+std::int64_t peak_process_bytes() {
   struct rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;

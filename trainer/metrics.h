@@ -46,6 +46,6 @@ class MetricsFile {
 };
 
 /// Largest resident memory of this process so far.
-std::int64_t peak_memory_bytes();
+std::int64_t peak_process_bytes();
 
 }  // namespace vrwkv::trainer

@@ -39,12 +39,19 @@ sharding::LeafRange leaves_of(const mpi::Communicator& world, std::int64_t micro
 
 /// The model of a new run with its initial parameters, or one of a resumed run, whose parameters are still to
 /// be loaded.
-model::VisualRwkv start_model(const TrainerConfig& config,
-                              const std::optional<std::filesystem::path>& resumed_from) {
+model::VisualRwkv make_start(const TrainerConfig& config,
+                             const std::optional<std::filesystem::path>& resumed_from) {
   if (resumed_from) return model::VisualRwkv::uninitialized(with_ranks_of(config.model, *resumed_from));
   const WeightSource source = open_initial_weights(config);
   if (!source.empty()) log::information("starting from the parameters of {}", source.where);
   return make_model(config.model, source, config.train.seed);
+}
+
+model::VisualRwkv start_model(const TrainerConfig& config, const Compute& compute,
+                              const std::optional<std::filesystem::path>& resumed_from) {
+  model::VisualRwkv model = make_start(config, resumed_from);
+  model.move_to(compute.device, compute.type);
+  return model;
 }
 
 std::unique_ptr<data::Loader> open_loader(const TrainerConfig& config,
@@ -59,9 +66,11 @@ std::unique_ptr<data::Loader> open_loader(const TrainerConfig& config,
 
 }  // namespace
 
-Trainer::Trainer(const TrainerConfig& config, const TrainOptions& options, const mpi::Communicator& world)
+Trainer::Trainer(const TrainerConfig& config, const TrainOptions& options, const Compute& compute,
+                 const mpi::Communicator& world)
     : config_(config),
       options_(options),
+      compute_(compute),
       world_(world),
       directory_(config.run.directory),
       resumed_from_(mpi::all_or_none(world, "run directory",
@@ -69,13 +78,13 @@ Trainer::Trainer(const TrainerConfig& config, const TrainOptions& options, const
                                        leaves_of(world, config.train.micro_batches());
                                        return directory_.checkpoint_to_resume(config, options.resume);
                                      })),
-      model_(mpi::all_or_none(world, "weights", [&] { return start_model(config, resumed_from_); })),
+      model_(mpi::all_or_none(world, "weights", [&] { return start_model(config, compute, resumed_from_); })),
       loader_(mpi::all_or_none(world, "data", [&] { return open_loader(config, model_.image_sizes()); })),
       frozen_(config.train.trainable.frozen(model_.parameters())),
       parameters_(config.train.trainable.trainable(model_.parameters())),
       layout_(parameters_.numel(), world.size()),
       collectives_(world),
-      reducer_(layout_, collectives_, config.train.micro_batches(), config.bucket_elements),
+      reducer_(layout_, collectives_, config.train.micro_batches(), config.bucket_elements, compute.device),
       optimizer_(parameters_, layout_, collectives_),
       schedule_(model_, parameters_, {config.train.recompute, config.train.l2wrap}) {
   prepare_run_directory();
@@ -247,7 +256,7 @@ bool Trainer::agree(StepMetrics& metrics) {
                                times_.data_wait,
                                times_.communication_wait,
                                std::exchange(checkpoint_stall_, 0.0),
-                               static_cast<double>(peak_memory_bytes())};
+                               static_cast<double>(peak_memory_bytes(compute_))};
   world_.max(worst, "end of the step");
   metrics.step_seconds = worst[1];
   metrics.data_wait_seconds = worst[2];

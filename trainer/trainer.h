@@ -16,6 +16,7 @@
 #include "sharding/shard_layout.h"
 #include "sharding/sharded_adamw.h"
 #include "trainer/block_schedule.h"
+#include "trainer/compute.h"
 #include "trainer/metrics.h"
 #include "trainer/model/visual_rwkv.h"
 #include "trainer/progress.h"
@@ -46,7 +47,8 @@ struct TrainSummary {
 class Trainer {
  public:
   /// All arguments must outlive this object.
-  Trainer(const TrainerConfig& config, const TrainOptions& options, const mpi::Communicator& world);
+  Trainer(const TrainerConfig& config, const TrainOptions& options, const Compute& compute,
+          const mpi::Communicator& world);
   TrainSummary run();
 
  private:
@@ -74,6 +76,7 @@ class Trainer {
 
   const TrainerConfig& config_;
   const TrainOptions& options_;
+  const Compute compute_;
   const mpi::Communicator& world_;
   RunDirectory directory_;
   std::optional<std::filesystem::path> resumed_from_;

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "common/error.h"
-#include "trainer/precision.h"
+#include "trainer/compute.h"
 
 namespace vrwkv::trainer {
 namespace {
@@ -60,7 +60,7 @@ data::DataConfig data_defaults(bool original, const PathDefaults& paths) {
   return defaults;
 }
 
-TrainConfig read_train_config(TomlReader table, const model::ModelConfig& model,
+TrainConfig read_train_config(TomlReader table, const model::ModelConfig& model, const RunConfig& run,
                               const std::string& default_l2wrap) {
   TrainConfig config;
   config.stage = table.integer("stage", 1, 2);
@@ -81,8 +81,8 @@ TrainConfig read_train_config(TomlReader table, const model::ModelConfig& model,
                "is the projector alone, but a model without vision encoders has none (nothing would learn). "
                "Add a table [vision.dinov2], [vision.siglip] or [vision.sam], or name other parts.");
   config.l2wrap = l2wrap_of(table.one_of("l2wrap", {"supervised", "all", "off"}, default_l2wrap));
-  if (table.one_of("precision", {"auto", "fp32", "bf16"}, "auto") == "bf16")
-    table.fail("precision", explain_bf16_refusal());
+  config.precision = table.one_of("precision", {"auto", "fp32", "bf16"}, config.precision);
+  if (config.precision == "bf16" && run.device == "cpu") table.fail("precision", explain_bf16_refusal());
   config.gradient_clip = table.number("gradient_clip", 0, 1e12, 1.0);
   config.recompute = read_recompute(table, model.language_model.n_layer);
   config.seed =
@@ -125,7 +125,7 @@ RunConfig read_run_config(TomlReader table, const std::filesystem::path& default
   RunConfig config;
   config.directory = table.path("directory", optional_path(default_directory));
   if (config.directory.empty()) table.fail("directory", "is empty. Name a folder for the run's files.");
-  config.device = table.one_of("device", {"auto", "cpu"}, config.device);
+  config.device = table.one_of("device", {"auto", "cpu", "cuda"}, config.device);
   config.threads_per_rank = table.integer("threads_per_rank", 1, 4096, config.threads_per_rank);
   config.loader_threads = table.integer("loader_threads", 1, 256, config.loader_threads);
   config.wait_limit_seconds = table.integer("wait_limit_seconds", 1, kMost, config.wait_limit_seconds);
@@ -163,11 +163,12 @@ TrainerConfig read_trainer_config(TomlDocument document,
   config.left_padding = model.boolean("left_padding", original);
   config.model = model::read_model_config(model, root.table("vision"));
   config.data = data::read_data_config(root.table("data"), data_defaults(original, paths));
-  config.train = read_train_config(root.table("train"), config.model, original ? "all" : "supervised");
+  config.run = read_run_config(root.table("run"), paths.run_directory);
+  config.train =
+      read_train_config(root.table("train"), config.model, config.run, original ? "all" : "supervised");
   config.optimizer = read_optimizer_config(root.table("optimizer"), config.train.steps);
   config.bucket_elements = read_sharding_config(root.table("sharding"));
   config.checkpoint = read_checkpoint_config(root.table("checkpoint"));
-  config.run = read_run_config(root.table("run"), paths.run_directory);
   root.reject_unknown_keys();
   config.resolved_toml = document.resolved_toml();
   std::copy_if(document.resolved().begin(), document.resolved().end(),

@@ -26,7 +26,8 @@ struct TrainConfig {
   std::int64_t micro_batch_size = 1;   ///< samples a micro-batch
   TrainableParts trainable;
   L2Wrap l2wrap = L2Wrap::kSupervised;
-  double gradient_clip = 1.0;  ///< global L2 norm; 0 turns clipping off
+  std::string precision = "auto";  ///< see choose_compute()
+  double gradient_clip = 1.0;      ///< global L2 norm; 0 turns clipping off
   std::vector<bool>
       recompute;  ///< per block: run its forward again in backward instead of keeping activations
   std::uint64_t seed = 0;
@@ -49,7 +50,7 @@ struct CheckpointConfig {
 
 struct RunConfig {
   std::filesystem::path directory;
-  std::string device = "auto";
+  std::string device = "auto";  ///< see choose_compute()
   std::int64_t threads_per_rank = 1;
   std::int64_t loader_threads = 1;
   std::int64_t wait_limit_seconds = 1800;

@@ -77,6 +77,15 @@ Communicator Communicator::split(int color, int key) const {
   return result;
 }
 
+Communicator Communicator::split_by_node() const {
+  MPI_Comm part = MPI_COMM_NULL;
+  check(MPI_Comm_split_type(get(), MPI_COMM_TYPE_SHARED, rank(), MPI_INFO_NULL, &part),
+        "MPI_Comm_split_type");
+  Communicator result(part);
+  result.limit_ = limit_;
+  return result;
+}
+
 void Communicator::wait(MPI_Request request, const char* what) const {
   const auto start = Clock::now();
   int done = 0;

@@ -32,6 +32,8 @@ class Communicator {
   static Communicator duplicate(MPI_Comm parent);
   /// Collective. Ranks with the same color form a group, ordered by key.
   Communicator split(int color, int key) const;
+  /// Collective. The ranks that share this one's memory, in the order of their ranks here.
+  Communicator split_by_node() const;
 
   int rank() const noexcept { return rank_; }
   int size() const noexcept { return size_; }

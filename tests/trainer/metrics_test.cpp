@@ -154,8 +154,8 @@ TEST_F(MetricsFileTest, RowsThatAreNotThoseOfTheStepsAreRefused) {
 }
 
 TEST(PeakMemory, IsThatOfAProcess) {
-  EXPECT_GT(peak_memory_bytes(), 1 << 20);
-  EXPECT_LT(peak_memory_bytes(), std::int64_t{1} << 40);
+  EXPECT_GT(peak_process_bytes(), 1 << 20);
+  EXPECT_LT(peak_process_bytes(), std::int64_t{1} << 40);
 }
 
 }  // namespace

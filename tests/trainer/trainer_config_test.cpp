@@ -245,7 +245,9 @@ TEST(NumericDifferences, NameKeysThatOneSideLacks) {
 
 TEST(TrainerConfig, RefusesBf16OnACpu) {
   const Edited bf16 = edited("train", "precision", "\"bf16\"");
-  const std::string message = message_of<ConfigError>([&] { read(bf16.text); });
+  EXPECT_EQ(read(bf16.text).train.precision, "bf16") << "a GPU may be there";
+  const std::string message = message_of<ConfigError>(
+      [&] { read_trainer_config(TomlDocument::parse(bf16.text, "/cfg/run.toml", {"run.device=cpu"})); });
   EXPECT_THAT(message, StartsWith("/cfg/run.toml:" + std::to_string(bf16.line) + ": "));
   EXPECT_THAT(message, HasSubstr("bf16 is for GPUs"));
 }

@@ -97,7 +97,7 @@ class TrainerRunTest : public ::testing::Test {
                                  const trainer::TrainOptions& options) const {
     settings.push_back("run.directory=" + run);
     const trainer::TrainerConfig config = tiny_run_config(folder_.path(), settings);
-    return trainer::Trainer(config, options, ranks).run();
+    return trainer::Trainer(config, options, trainer::Compute{}, ranks).run();
   }
 };
 

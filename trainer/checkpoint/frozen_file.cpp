@@ -61,7 +61,7 @@ bool link_or_copy(const fs::path& from, const fs::path& to, const FileEntry& ent
 FileEntry write_frozen(const fs::path& path, const std::vector<NamedTensor>& frozen) {
   hdf5::File file = hdf5::File::create(path);
   for (const auto& [name, tensor] : frozen) {
-    const at::Tensor values = tensor.detach().contiguous();
+    const at::Tensor values = tensor.detach().cpu().contiguous();
     file.write(frozen_dataset(name),
                std::span(values.const_data_ptr<float>(), static_cast<std::size_t>(values.numel())),
                values.sizes().vec());
@@ -81,7 +81,7 @@ std::uint32_t checksum_tensors(const std::vector<NamedTensor>& tensors) {
   for (const auto& [name, tensor] : tensors) {
     if (tensor.scalar_type() != at::kFloat || tensor.dim() == 0)
       throw ShapeError("checkpoint: '{}' is not an fp32 tensor with dimensions.", name);
-    const at::Tensor values = tensor.detach().contiguous();
+    const at::Tensor values = tensor.detach().cpu().contiguous();
     checksum = crc32c(name.c_str(), name.size() + 1, checksum);
     checksum = crc32c(values.sizes().data(), values.sizes().size() * sizeof(std::int64_t), checksum);
     checksum = crc32c(values.const_data_ptr(), values.nbytes(), checksum);

@@ -38,16 +38,21 @@ void read_shard(const fs::path& checkpoint, const Manifest& manifest,
   const auto transfers = plan_transfers(manifest, parameters.entries(), layout.shard_begin(optimizer.rank()),
                                         layout.shard_end(optimizer.rank()));
   ShardFiles files(checkpoint, manifest);
-  files.read(kMasterDataset, transfers, elements(optimizer.master()));
-  files.read(kExpAvgDataset, transfers, elements(optimizer.exp_avg()));
-  files.read(kExpAvgSqDataset, transfers, elements(optimizer.exp_avg_sq()));
+  const auto read = [&](const char* dataset, at::Tensor& shard) {
+    const at::Tensor host = shard.cpu();  // the shard itself when it is there already
+    files.read(dataset, transfers, elements(host));
+    if (!host.is_same(shard)) shard.copy_(host);
+  };
+  read(kMasterDataset, optimizer.master());
+  read(kExpAvgDataset, optimizer.exp_avg());
+  read(kExpAvgSqDataset, optimizer.exp_avg_sq());
 }
 
 /// One rank has read the frozen tensors; the others get them over the network instead of each from the disk.
 void share_frozen(const std::vector<NamedTensor>& frozen, const mpi::Communicator& comm) {
   if (comm.size() == 1) return;
   for (const auto& [name, tensor] : frozen) {
-    const at::Tensor values = tensor.contiguous();
+    const at::Tensor values = tensor.cpu().contiguous();
     comm.broadcast(std::as_writable_bytes(elements(values)), 0, "frozen tensors");
     if (!values.is_same(tensor)) tensor.copy_(values);
   }

@@ -42,7 +42,8 @@ void prepare_folder(const fs::path& folder) {
 }
 
 bool equals_stored(ShardFiles& files, const char* dataset, const std::vector<Transfer>& transfers,
-                   const at::Tensor& shard) {
+                   const at::Tensor& where) {
+  const at::Tensor shard = where.cpu();
   const at::Tensor stored = at::zeros_like(shard);
   files.read(dataset, transfers,
              std::span(stored.data_ptr<float>(), static_cast<std::size_t>(stored.numel())));

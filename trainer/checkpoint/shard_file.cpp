@@ -39,7 +39,8 @@ FileEntry write_shard(const std::filesystem::path& folder, std::int64_t step,
                   .end = optimizer.layout().shard_end(rank)};
   const std::filesystem::path path = folder / entry.name;
   hdf5::File file = hdf5::File::create(path);
-  const auto write = [&](const char* dataset, const at::Tensor& shard) {
+  const auto write = [&](const char* dataset, const at::Tensor& where) {
+    const at::Tensor shard = where.cpu();
     file.write(dataset, std::span(shard.const_data_ptr<float>(), static_cast<std::size_t>(shard.numel())),
                {shard.numel()});
   };

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "trainer/model/layers.h"
+
 namespace vrwkv::eval {
 namespace {
 
@@ -20,7 +22,7 @@ std::int64_t advance(const model::VisualRwkv& model, at::Tensor x, model::RwkvSt
     v_first = result.v_first;
   }
   const at::Tensor last = model.final_norm(x.narrow(1, x.size(1) - 1, 1)).view({-1});
-  return at::mv(model.head(), last).argmax().item<std::int64_t>();
+  return at::mv(model::typed_as(model.head(), last), last).argmax().item<std::int64_t>();
 }
 
 /// Chooses the next token again and again; `given` is what was said since the last choice, as embeddings.

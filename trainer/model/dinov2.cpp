@@ -29,10 +29,10 @@ DinoV2::DinoV2(const DinoV2Config& config, const ParameterFactory& parameters)
 }
 
 at::Tensor DinoV2::forward(const at::Tensor& images) const {
-  const at::Tensor patches = patch_embed_(images).flatten(1, 2) + pos_embed_;
+  const at::Tensor patches = patch_embed_(images).flatten(1, 2) + typed_as(pos_embed_, images);
   const std::int64_t count = images.size(0);
-  std::vector<at::Tensor> tokens = {cls_token_.expand({count, -1, -1})};
-  if (reg_token_.defined()) tokens.push_back(reg_token_.expand({count, -1, -1}));
+  std::vector<at::Tensor> tokens = {typed_as(cls_token_, images).expand({count, -1, -1})};
+  if (reg_token_.defined()) tokens.push_back(typed_as(reg_token_, images).expand({count, -1, -1}));
   tokens.push_back(patches);
   at::Tensor x = at::cat(tokens, 1);
   for (const VitBlock& block : blocks_) x = block(x);

@@ -7,6 +7,16 @@
 
 namespace vrwkv::model {
 
+at::Tensor typed_as(const at::Tensor& parameter, const at::Tensor& x) {
+  return parameter.to(x.scalar_type());
+}
+
+at::Tensor to_device(const at::Tensor& tensor, c10::Device device) {
+  if (tensor.device() == device) return tensor;
+  const bool pins = device.is_cuda() && tensor.is_cpu();
+  return (pins ? tensor.pin_memory() : tensor).to(device, /*non_blocking=*/pins);
+}
+
 LayerNorm::LayerNorm(const ParameterFactory& parameters, const std::string& name, std::int64_t width,
                      double epsilon)
     : weight_(parameters.constant(name + ".weight", {width}, 1)),
@@ -14,7 +24,7 @@ LayerNorm::LayerNorm(const ParameterFactory& parameters, const std::string& name
       epsilon_(epsilon) {}
 
 at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
-  return at::layer_norm(x, weight_.sizes(), weight_, bias_, epsilon_);
+  return at::layer_norm(x, weight_.sizes(), typed_as(weight_, x), typed_as(bias_, x), epsilon_);
 }
 
 VitLinear::VitLinear(const ParameterFactory& parameters, const std::string& name, std::int64_t in,
@@ -22,7 +32,9 @@ VitLinear::VitLinear(const ParameterFactory& parameters, const std::string& name
     : weight_(parameters.normal(name + ".weight", {out, in}, 1 / std::sqrt(static_cast<double>(in)))),
       bias_(parameters.constant(name + ".bias", {out}, 0)) {}
 
-at::Tensor VitLinear::operator()(const at::Tensor& x) const { return at::linear(x, weight_, bias_); }
+at::Tensor VitLinear::operator()(const at::Tensor& x) const {
+  return at::linear(x, typed_as(weight_, x), typed_as(bias_, x));
+}
 
 PatchEmbedding::PatchEmbedding(const ParameterFactory& parameters, std::int64_t patch_size,
                                std::int64_t width)
@@ -32,7 +44,8 @@ PatchEmbedding::PatchEmbedding(const ParameterFactory& parameters, std::int64_t 
       patch_size_(patch_size) {}
 
 at::Tensor PatchEmbedding::operator()(const at::Tensor& images) const {
-  return at::conv2d(images, weight_, bias_, patch_size_).permute({0, 2, 3, 1});
+  return at::conv2d(images, typed_as(weight_, images), typed_as(bias_, images), patch_size_)
+      .permute({0, 2, 3, 1});
 }
 
 }  // namespace vrwkv::model

@@ -10,6 +10,12 @@
 
 namespace vrwkv::model {
 
+/// A parameter in the type that is computed in, which is that of `x`. Differentiable: its gradient is fp32.
+at::Tensor typed_as(const at::Tensor& parameter, const at::Tensor& x);
+
+/// `tensor` on `device`: itself where it is there; else through pinned memory, queued without waiting.
+at::Tensor to_device(const at::Tensor& tensor, c10::Device device);
+
 /// LayerNorm over the last axis.
 class LayerNorm {
  public:

@@ -20,8 +20,10 @@ Projector::Projector(ProjectorKind kind, std::int64_t feature_width, std::int64_
 }
 
 at::Tensor Projector::operator()(const at::Tensor& features) const {
-  if (!norm_) return at::linear(features, out_);
-  return (*norm_)(at::linear(features * at::sigmoid(at::linear(features, gate_)), out_));
+  const at::Tensor out = typed_as(out_, features);
+  if (!norm_) return at::linear(features, out);
+  const at::Tensor gate = at::sigmoid(at::linear(features, typed_as(gate_, features)));
+  return (*norm_)(at::linear(features * gate, out));
 }
 
 }  // namespace vrwkv::model

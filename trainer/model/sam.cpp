@@ -54,8 +54,8 @@ at::Tensor SamBlock::operator()(const at::Tensor& x) const {
 at::Tensor SamBlock::attention(const at::Tensor& x) const {
   const std::int64_t head_width = x.size(3) / heads_;
   const at::Tensor qkv = qkv_(x).view({x.size(0), x.size(1), x.size(2), 3, heads_, head_width});
-  const at::Tensor y =
-      kernels::map_attention(qkv, rel_pos_h_, rel_pos_w_, qkv_.bias().view({3, heads_, head_width}));
+  const at::Tensor y = kernels::map_attention(qkv, typed_as(rel_pos_h_, x), typed_as(rel_pos_w_, x),
+                                              typed_as(qkv_.bias(), x).view({3, heads_, head_width}));
   return proj_(y.view(x.sizes()));
 }
 
@@ -78,11 +78,11 @@ Sam::Sam(const SamConfig& config, const ParameterFactory& parameters)
       neck_norm2_(parameters, "neck.3", config.neck_width, kVitEpsilon) {}
 
 at::Tensor Sam::forward(const at::Tensor& images) const {
-  at::Tensor x = patch_embed_(images) + pos_embed_;
+  at::Tensor x = patch_embed_(images) + typed_as(pos_embed_, images);
   for (const SamBlock& block : blocks_) x = block(x);
   // Channels stay last for the norms; the 3 x 3 convolution and the folding want them second.
-  x = neck_norm1_(at::linear(x, neck_reduce_.flatten(1)));
-  x = at::conv2d(x.permute({0, 3, 1, 2}), neck_mix_, {}, /*stride=*/1, /*padding=*/1);
+  x = neck_norm1_(at::linear(x, typed_as(neck_reduce_, x).flatten(1)));
+  x = at::conv2d(x.permute({0, 3, 1, 2}), typed_as(neck_mix_, x), {}, /*stride=*/1, /*padding=*/1);
   x = neck_norm2_(x.permute({0, 2, 3, 1}));
   return at::pixel_unshuffle(x.permute({0, 3, 1, 2}), 2).flatten(2).transpose(1, 2);
 }

@@ -34,7 +34,7 @@ Siglip::Siglip(const SiglipConfig& config, const ParameterFactory& parameters)
 }
 
 at::Tensor Siglip::forward(const at::Tensor& images) const {
-  at::Tensor x = patch_embed_(images).flatten(1, 2) + pos_embed_;
+  at::Tensor x = patch_embed_(images).flatten(1, 2) + typed_as(pos_embed_, images);
   for (const VitBlock& block : blocks_) x = block(x);
   return x;
 }

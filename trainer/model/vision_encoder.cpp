@@ -28,19 +28,19 @@ VisionEncoder::VisionEncoder(const Sizes& sizes, const PixelStatistics& statisti
       images_per_slice_(std::max<std::int64_t>(1, kPatchesPerSlice / sizes.patches)),
       statistics_(statistics) {}
 
-at::Tensor VisionEncoder::encode(const at::Tensor& pixels) const {
+at::Tensor VisionEncoder::encode(const at::Tensor& pixels, c10::ScalarType type) const {
   const at::NoGradGuard no_grad;
   if (pixels.dim() != 4 || pixels.size(1) != 3 || pixels.size(2) != image_size_ ||
       pixels.size(3) != image_size_ || pixels.scalar_type() != at::kByte)
     throw ShapeError("vision encoder: pixels are {} {} but should be uint8 (images, 3, {}, {}).",
                      c10::toString(pixels.scalar_type()), c10::str(pixels.sizes()), image_size_, image_size_);
   const std::int64_t count = pixels.size(0);
-  at::Tensor features = at::empty({count, grid_ * grid_, feature_width_}, pixels.options().dtype(at::kFloat));
+  at::Tensor features = at::empty({count, grid_ * grid_, feature_width_}, pixels.options().dtype(type));
   for (std::int64_t begin = 0; begin < count; begin += images_per_slice_) {
     const std::int64_t length = std::min(images_per_slice_, count - begin);
     at::Tensor images = pixels.narrow(0, begin, length).to(at::kFloat).div_(255);
     images.sub_(channel_values(statistics_.mean, images)).div_(channel_values(statistics_.deviation, images));
-    features.narrow(0, begin, length).copy_(forward(images));
+    features.narrow(0, begin, length).copy_(forward(images.to(type)));
   }
   return features;
 }

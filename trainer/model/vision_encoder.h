@@ -31,9 +31,10 @@ class VisionEncoder {
   /// Features of each picture; normalises the pixels itself. Never records gradients. Images go through in
   /// slices, so that working memory does not grow with their number.
   /// @param pixels  (I, 3, image_size, image_size) uint8; I may be 0.
-  /// @return        (I, grid * grid, feature_width) fp32.
+  /// @param type    what to compute in: fp32 or bf16.
+  /// @return        (I, grid * grid, feature_width) of that type.
   /// @throws ShapeError when `pixels` has another shape or type.
-  at::Tensor encode(const at::Tensor& pixels) const;
+  at::Tensor encode(const at::Tensor& pixels, c10::ScalarType type = c10::kFloat) const;
 
  protected:
   struct Sizes {
@@ -45,7 +46,7 @@ class VisionEncoder {
   VisionEncoder(const Sizes& sizes, const PixelStatistics& statistics);
 
  private:
-  /// @param images  (I, 3, image_size, image_size) fp32, normalised.
+  /// @param images  (I, 3, image_size, image_size), normalised, of the type to compute in.
   virtual at::Tensor forward(const at::Tensor& images) const = 0;
 
   std::int64_t image_size_;

@@ -9,6 +9,7 @@
 
 #include "common/error.h"
 #include "trainer/model/dinov2.h"
+#include "trainer/model/layers.h"
 #include "trainer/model/projector.h"
 #include "trainer/model/rwkv.h"
 #include "trainer/model/sam.h"
@@ -57,6 +58,8 @@ struct VisualRwkv::Parts {
   const Rwkv rwkv;
   const std::vector<std::unique_ptr<VisionEncoder>> encoders;
   const std::optional<Projector> projector;
+  c10::Device device = c10::kCPU;
+  c10::ScalarType compute_type = c10::kFloat;
 
   void require_encoder() const {
     if (encoders.empty())
@@ -76,6 +79,16 @@ VisualRwkv VisualRwkv::uninitialized(const ModelConfig& config) {
 VisualRwkv::VisualRwkv(VisualRwkv&&) noexcept = default;
 VisualRwkv& VisualRwkv::operator=(VisualRwkv&&) noexcept = default;
 VisualRwkv::~VisualRwkv() = default;
+
+void VisualRwkv::move_to(c10::Device device, c10::ScalarType compute_type) {
+  for (const auto& [name, tensor] : parts_->parameters) tensor.set_data(tensor.detach().to(device));
+  parts_->device = device;
+  parts_->compute_type = compute_type;
+}
+
+c10::Device VisualRwkv::device() const { return parts_->device; }
+
+c10::ScalarType VisualRwkv::compute_type() const { return parts_->compute_type; }
 
 const ModelConfig& VisualRwkv::config() const { return parts_->config; }
 
@@ -105,7 +118,7 @@ at::Tensor VisualRwkv::encode_images(const std::map<std::int64_t, at::Tensor>& p
     if (found == pixels.end())
       throw ShapeError("model: no pixels of size {} were given (an encoder needs them).",
                        encoder->image_size());
-    features.push_back(encoder->encode(found->second));
+    features.push_back(encoder->encode(to_device(found->second, parts_->device), parts_->compute_type));
     if (features.back().size(0) != features.front().size(0))
       throw ShapeError("model: {} images of {} pixels but {} of {} (each image is needed in every size).",
                        features.back().size(0), encoder->image_size(), features.front().size(0),
@@ -136,8 +149,9 @@ at::Tensor VisualRwkv::embed(const at::Tensor& token_ids) const {
   if (((text_ids < 0) | (text_ids >= vocabulary)).any().item<bool>())
     throw ShapeError("model: token ids reach from {} to {} but the vocabulary has {} entries.",
                      text_ids.min().item<std::int64_t>(), text_ids.max().item<std::int64_t>(), vocabulary);
-  return at::embedding(parts_->rwkv.embedding(), text_ids)
-      .masked_fill(is_image.unsqueeze(-1), 0)
+  return at::embedding(parts_->rwkv.embedding(), to_device(text_ids, parts_->device))
+      .masked_fill(to_device(is_image, parts_->device).unsqueeze(-1), 0)
+      .to(parts_->compute_type)
       .unsqueeze(0);
 }
 
@@ -157,7 +171,8 @@ at::Tensor VisualRwkv::place_images(const at::Tensor& embedded, const at::Tensor
   if (last >= tokens || places.min().item<std::int64_t>() < 0)
     throw ShapeError("model: an image's place ends at token {} but there are {} (its features would be cut).",
                      last, tokens);
-  return embedded.index_copy(1, places.to(embedded.device()), image_features.flatten(0, 1).unsqueeze(0));
+  return embedded.index_copy(1, to_device(places, embedded.device()),
+                             image_features.flatten(0, 1).unsqueeze(0));
 }
 
 VisualRwkv::BlockResult VisualRwkv::block(std::int64_t layer, const at::Tensor& x, const at::Tensor& v_first,
@@ -172,11 +187,14 @@ const at::Tensor& VisualRwkv::head() const { return parts_->rwkv.head(); }
 
 RwkvState VisualRwkv::initial_state(std::int64_t sequences) const {
   const LanguageModelConfig& config = parts_->config.language_model;
+  const at::TensorOptions fp32 = at::TensorOptions(at::kFloat).device(parts_->device);
+  const at::TensorOptions activation = fp32.dtype(parts_->compute_type);
   RwkvState state;
   for (std::int64_t layer = 0; layer < config.n_layer; ++layer)
-    state.push_back({.att_shift = at::zeros({1, sequences, config.n_embd}),
-                     .wkv = at::zeros({1, sequences, config.heads(), config.head_size, config.head_size}),
-                     .ffn_shift = at::zeros({1, sequences, config.n_embd})});
+    state.push_back(
+        {.att_shift = at::zeros({1, sequences, config.n_embd}, activation),
+         .wkv = at::zeros({1, sequences, config.heads(), config.head_size, config.head_size}, fp32),
+         .ffn_shift = at::zeros({1, sequences, config.n_embd}, activation)});
   return state;
 }
 

@@ -19,7 +19,10 @@ namespace vrwkv::model {
 /// Marks the places of image features in token ids. Never looked up in the embedding.
 inline constexpr std::int64_t kImageToken = 65535;
 
-/// VisualRWKV: frozen image encoders, a projector, an RWKV-7 language model. fp32, on the CPU.
+/// VisualRWKV: frozen image encoders, a projector, an RWKV-7 language model. Made on the CPU, in fp32.
+///
+/// Parameters are fp32 always; what is computed with them is of the compute type, fp32 or bf16. Arguments may
+/// lie on the CPU; they are brought to the model's device, pinned and without waiting where that is a GPU.
 ///
 /// The caller walks it: encode_images -> project_images -> place_images into embed -> block 0 .. n_layer - 1
 /// -> final_norm -> head. Each step is a call with explicit inputs and outputs that records gradients exactly
@@ -43,6 +46,11 @@ class VisualRwkv {
   VisualRwkv& operator=(VisualRwkv&&) noexcept;
   ~VisualRwkv();
 
+  /// Brings all parameters to `device` (set_data: handles stay) and computes in `compute_type` from now on.
+  void move_to(c10::Device device, c10::ScalarType compute_type);
+  c10::Device device() const;
+  c10::ScalarType compute_type() const;
+
   /// Ranks are filled in.
   const ModelConfig& config() const;
   /// All parameters under their state_dict names ("rwkv.", then "vit.", then "proj."), in a fixed order. The
@@ -56,7 +64,7 @@ class VisualRwkv {
   /// Distinct pixel sizes that the encoders want, ascending.
   std::vector<std::int64_t> image_sizes() const;
   /// @param pixels  for each of image_sizes(): (I, 3, S, S) uint8, the same I everywhere.
-  /// @return        (I, L, D) fp32: the encoders' features side by side, before pooling; L = grid * grid.
+  /// @return        (I, L, D): the encoders' features side by side, before pooling; L = grid * grid.
   /// @throws ShapeError when a size is missing or shapes differ; ConfigError when the model has no encoder.
   at::Tensor encode_images(const std::map<std::int64_t, at::Tensor>& pixels) const;
   /// Pools to tokens_per_image and projects: (I, L, D) -> (I, tokens_per_image, C).

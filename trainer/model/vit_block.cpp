@@ -12,7 +12,7 @@ at::Tensor layer_scale(const ParameterFactory& parameters, const std::string& na
 }
 
 at::Tensor add_scaled(const at::Tensor& x, const at::Tensor& update, const at::Tensor& scale) {
-  return scale.defined() ? at::addcmul(x, update, scale) : x + update;
+  return scale.defined() ? at::addcmul(x, update, typed_as(scale, x)) : x + update;
 }
 
 }  // namespace

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "trainer/compute.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/error.h"
+
+namespace vrwkv::trainer {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr Machine kLaptop{};
+constexpr Machine kLaptopWithCudaBuild{.built_with_cuda = true};
+
+Machine node(int gpus, int local_rank) {
+  return {.built_with_cuda = true, .gpus = gpus, .local_rank = local_rank};
+}
+
+std::string refusal(const std::string& device, const std::string& precision, const Machine& machine) {
+  try {
+    choose_compute(device, precision, machine);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(ChooseCompute, AutoIsFp32OnACpuAndBf16OnAGpu) {
+  for (const Machine& machine : {kLaptop, kLaptopWithCudaBuild}) {
+    const Compute compute = choose_compute("auto", "auto", machine);
+    EXPECT_TRUE(compute.device.is_cpu());
+    EXPECT_EQ(compute.type, c10::kFloat);
+  }
+  const Compute compute = choose_compute("auto", "auto", node(/*gpus=*/8, /*local_rank=*/5));
+  EXPECT_EQ(compute.device, c10::Device(c10::kCUDA, 5));
+  EXPECT_EQ(compute.type, c10::kBFloat16);
+}
+
+TEST(ChooseCompute, DoesAsItIsTold) {
+  EXPECT_TRUE(choose_compute("cpu", "auto", node(8, 0)).device.is_cpu());
+  EXPECT_EQ(choose_compute("cpu", "fp32", node(8, 0)).type, c10::kFloat);
+  EXPECT_EQ(choose_compute("cuda", "fp32", node(8, 1)).type, c10::kFloat);
+  EXPECT_EQ(choose_compute("cuda", "bf16", node(8, 1)).type, c10::kBFloat16);
+}
+
+TEST(ChooseCompute, ARankTakesItsOwnGpuOrTheOnlyOneItSees) {
+  EXPECT_EQ(choose_compute("cuda", "auto", node(4, 3)).device.index(), 3);
+  EXPECT_EQ(choose_compute("cuda", "auto", node(1, 3)).device.index(), 0);
+}
+
+TEST(ChooseCompute, SaysWhatIsMissing) {
+  EXPECT_THAT(refusal("cuda", "auto", kLaptop), HasSubstr("was built without CUDA"));
+  EXPECT_THAT(refusal("cuda", "auto", kLaptopWithCudaBuild), HasSubstr("the driver shows no GPU"));
+  EXPECT_THAT(refusal("cuda", "auto", node(2, 2)), HasSubstr("rank 2 of this node has none: it has 2"));
+  EXPECT_THAT(refusal("auto", "auto", node(2, 2)), HasSubstr("Start one rank a GPU"));
+  EXPECT_THAT(refusal("auto", "bf16", kLaptop), HasSubstr("bf16 is for GPUs"));
+  EXPECT_THAT(refusal("cpu", "bf16", node(2, 0)), HasSubstr("bf16 is for GPUs"));
+}
+
+TEST(PeakMemory, OfACpuIsThatOfTheProcess) { EXPECT_GT(peak_memory_bytes(Compute{}), 1 << 20); }
+
+}  // namespace
+}  // namespace vrwkv::trainer

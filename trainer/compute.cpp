@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "trainer/compute.h"
+
+#include <ATen/ATen.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "common/error.h"
+#include "kernels/device/cuda_devices.h"
+#include "trainer/metrics.h"
+
+namespace vrwkv::trainer {
+namespace {
+
+/// Runs in a child: the exit status 0, or a signal.
+[[noreturn]] void try_product() {
+  std::signal(SIGILL, SIG_DFL);
+  const at::Tensor ones = at::ones({64, 64}, at::kBFloat16);
+  const bool right = at::matmul(ones, ones)[0][0].to(at::kFloat).item<float>() == 64;
+  ::_exit(right ? 0 : 1);
+}
+
+/// @throws ConfigError when the machine has no GPU for this rank.
+c10::Device choose_gpu(const Machine& machine) {
+  constexpr const char* kWhere = "key 'run.device': \"cuda\"";
+  if (!machine.built_with_cuda)
+    throw ConfigError(
+        "{}, but this program was built without CUDA. Build the preset cuda-release, or choose \"cpu\".",
+        kWhere);
+  if (machine.gpus == 0)
+    throw ConfigError("{}, but the driver shows no GPU. Look at nvidia-smi and CUDA_VISIBLE_DEVICES.",
+                      kWhere);
+  // Slurm's --gpus-per-task shows every rank its own GPU as number 0.
+  if (machine.gpus == 1) return {c10::kCUDA, 0};
+  if (machine.local_rank >= machine.gpus)
+    throw ConfigError("{}, but rank {} of this node has none: it has {}. Start one rank a GPU.", kWhere,
+                      machine.local_rank, machine.gpus);
+  return {c10::kCUDA, static_cast<c10::DeviceIndex>(machine.local_rank)};
+}
+
+}  // namespace
+
+Machine Machine::here(int local_rank) {
+  return {kernels::built_with_cuda(), kernels::cuda_device_count(), local_rank};
+}
+
+Compute choose_compute(const std::string& device, const std::string& precision, const Machine& machine) {
+  Compute compute;
+  if (device == "cuda" || (device == "auto" && machine.gpus > 0)) compute.device = choose_gpu(machine);
+  if (compute.device.is_cpu() && precision == "bf16")
+    throw ConfigError("key 'train.precision': {}", explain_bf16_refusal());
+  if (!compute.device.is_cpu() && precision != "fp32") compute.type = c10::kBFloat16;
+  return compute;
+}
+
+void use(const Compute& compute) {
+  if (compute.device.is_cuda()) kernels::use_cuda_device(compute.device.index());
+}
+
+std::int64_t peak_memory_bytes(const Compute& compute) {
+  return compute.device.is_cuda() ? kernels::peak_cuda_bytes(compute.device.index()) : peak_process_bytes();
+}
+
+bool bf16_products_work() {
+  const ::pid_t child = ::fork();
+  if (child < 0) return true;  // nothing is known; no reason to alarm anybody
+  if (child == 0) try_product();
+  int status = 0;
+  return ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+std::string explain_bf16_refusal() {
+  std::string text =
+      "bf16 is for GPUs (a CPU computes in fp32, which is also its fastest). Choose \"auto\" or \"fp32\".";
+  if (!bf16_products_work())
+    text +=
+        " On this machine a bf16 matrix product even dies: oneDNN uses instructions that it does not "
+        "execute; set "
+        "ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 for programs that compute in bf16 here.";
+  return text;
+}
+
+}  // namespace vrwkv::trainer
