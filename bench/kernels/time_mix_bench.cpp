@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// What stands before and after the recurrence in a time mix, forward and backward: the fused operators beside
+// the LibTorch operations that one would write without them. Same process, same threads.
+#include <benchmark/benchmark.h>
+
+#include "bench/kernels/forward_and_backward.h"
+#include "kernels/norm_bonus_gate/norm_bonus_gate.h"
+#include "kernels/time_mix_operands/time_mix_operands.h"
+
+namespace vrwkv::kernels {
+namespace {
+
+using bench::Operator;
+using Tensors = std::vector<at::Tensor>;
+
+constexpr std::int64_t kHeadSize = 64;
+constexpr double kGroupEpsilon = 64e-5;
+
+// In the order k, v, iclr, v_gate, v_first, k_k, k_a.
+Tensors fused_operands(const Tensors& in) {
+  const TimeMixOperands operands =
+      time_mix_operands(in[0], in[1], in[2], in[3], in[4], in[5], in[6], kHeadSize);
+  return {operands.k, operands.v, operands.a, operands.b};
+}
+
+Tensors eager_operands(const Tensors& in) {
+  const at::Tensor &k = in[0], &v = in[1], &v_first = in[4];
+  const at::Tensor k_k = in[5].to(k.scalar_type()), k_a = in[6].to(k.scalar_type());
+  const at::Tensor lr = at::sigmoid(in[2]);
+  const at::Tensor scaled = (k * k_k).unflatten(1, {-1, kHeadSize});
+  const at::Tensor norm = at::linalg_vector_norm(scaled, 2, {-1}, /*keepdim=*/true).clamp_min(1e-12);
+  const at::Tensor kk = (scaled / norm).flatten(1);
+  return {k * at::addcmul(1 - k_a, lr, k_a), at::lerp(v, v_first, at::sigmoid(in[3])), -kk, kk * lr};
+}
+
+// In the order y, r, k, v, g, weight, bias, r_k.
+Tensors fused_gate(const Tensors& in) {
+  return {norm_bonus_gate(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], kGroupEpsilon)};
+}
+
+Tensors eager_gate(const Tensors& in) {
+  const auto type = in[0].scalar_type();
+  const auto by_head = [](const at::Tensor& x) { return x.unflatten(1, {-1, kHeadSize}); };
+  // GroupNorm of single tokens is LayerNorm over each head; that has the faster kernels, above all backward.
+  const at::Tensor normed = at::layer_norm(by_head(in[0]), {kHeadSize}, {}, {}, kGroupEpsilon).flatten(1);
+  const at::Tensor bonus = (by_head(in[1]) * by_head(in[2]) * in[7].to(type)).sum(-1, /*keepdim=*/true);
+  const at::Tensor scaled = at::addcmul(in[6].to(type), normed, in[5].to(type));
+  return {at::addcmul(by_head(scaled), bonus, by_head(in[3])).flatten(1) * in[4]};
+}
+
+struct Shape {
+  std::int64_t tokens, channels;
+  at::ScalarType type;
+
+  explicit Shape(const benchmark::State& state)
+      : tokens(state.range(0)),
+        channels(state.range(1)),
+        type(state.range(2) == 16 ? at::kBFloat16 : at::kFloat) {}
+
+  Tensors activations(int count) const {
+    Tensors tensors;
+    for (int i = 0; i < count; ++i) tensors.push_back(at::randn({tokens, channels}).to(type));
+    return tensors;
+  }
+  double bytes(int accesses) const {
+    return static_cast<double>(accesses * tokens * channels) * static_cast<double>(c10::elementSize(type));
+  }
+};
+
+void operands(benchmark::State& state, const Operator& run, const Operator& rival) {
+  const Shape shape(state);
+  at::manual_seed(1);
+  Tensors inputs = shape.activations(5);
+  inputs.push_back(at::rand({shape.channels}) + 0.5);
+  inputs.push_back(at::rand({shape.channels}) + 0.5);
+  bench::time_forward_and_backward(state, run, rival, inputs, shape.bytes(9 + 14));
+}
+
+void gate(benchmark::State& state, const Operator& run, const Operator& rival) {
+  const Shape shape(state);
+  at::manual_seed(1);
+  Tensors inputs = shape.activations(5);
+  inputs.push_back(at::rand({shape.channels}) + 0.5);
+  inputs.push_back(at::randn({shape.channels}));
+  inputs.push_back(at::randn({shape.channels / kHeadSize, kHeadSize}) * 0.1);
+  bench::time_forward_and_backward(state, run, rival, inputs, shape.bytes(6 + 11));
+}
+
+void shapes(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgNames({"T", "C", "bits"})->UseRealTime()->Unit(benchmark::kMillisecond);
+  for (const int bits : {32, 16}) benchmark->Args({48, 128, bits})->Args({2048, 768, bits});
+}
+
+BENCHMARK_CAPTURE(operands, fused, fused_operands, eager_operands)->Apply(shapes);
+BENCHMARK_CAPTURE(operands, eager, eager_operands, fused_operands)->Apply(shapes);
+BENCHMARK_CAPTURE(gate, fused, fused_gate, eager_gate)->Apply(shapes);
+BENCHMARK_CAPTURE(gate, eager, eager_gate, fused_gate)->Apply(shapes);
+
+}  // namespace
+}  // namespace vrwkv::kernels
+
+int main(int argc, char** argv) {
+  benchmark::AddCustomContext("device", "cpu");
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+  return 0;
+}
