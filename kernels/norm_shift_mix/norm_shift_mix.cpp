@@ -181,8 +181,8 @@ void check_arguments(const at::Tensor& x, const at::Tensor& weight, const at::Te
   }
   check_vector("weight", weight, x);
   check_vector("bias", bias, x);
-  if (mixes.empty() || mixes.size() > kMaxMixes)
-    throw ShapeError("norm_shift_mix: there are {} mixes but should be 1 to {}.", mixes.size(), kMaxMixes);
+  if (mixes.size() != 1 && mixes.size() != kMaxMixes)
+    throw ShapeError("norm_shift_mix: there are {} mixes but should be 1 or {}.", mixes.size(), kMaxMixes);
   for (const at::Tensor& mix : mixes) check_vector("a mix", mix, x);
   check_sequence_starts("norm_shift_mix", sequence_starts, x.size(0));
   if (previous.defined()) {

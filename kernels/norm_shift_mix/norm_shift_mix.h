@@ -18,10 +18,10 @@ struct NormShiftMix {
 ///     s_t = n_{t-1} inside a sequence; at its start `previous`, or 0
 ///     mixed[m]_t = n_t + (s_t - n_t) mix_m
 ///
-/// @param x                (T, C), fp32 or bf16; copied when not contiguous. C is a multiple of 16 up to
-/// 8,192.
+/// @param x                (T, C), fp32 or bf16; copied when not contiguous. C is a multiple of 16, on
+///                         CUDA up to 4,096.
 /// @param weight, bias     C elements, fp32.
-/// @param mixes            M tensors of C elements, fp32; M is 1 to 6.
+/// @param mixes            M tensors of C elements, fp32; M is 1 or 6.
 /// @param sequence_starts  (S) int64 on the CPU, ascending, first 0: where the sequences packed along T
 /// begin.
 /// @param previous         (S, C) like `x`, what stands before each sequence; undefined for zeros. A

@@ -9,6 +9,7 @@
 
 namespace vrwkv::kernels {
 
+/// Of a time mix; a channel mix has one.
 inline constexpr int kMaxMixes = 6;
 
 /// The equation is at norm_shift_mix() in norm_shift_mix.h. The tokens are cut into tiles of `tile_tokens`,
@@ -16,7 +17,7 @@ inline constexpr int kMaxMixes = 6;
 template <class Element>
 struct NormShiftMixInputs {
   std::int64_t tokens, channels, sequences, tile_tokens;
-  int mix_count;
+  int mix_count;  // 1 or kMaxMixes
   float epsilon;
   const Element* x;                     // (tokens, channels)
   const float *weight, *bias;           // (channels)
@@ -84,8 +85,8 @@ void norm_shift_mix_backward(const NormShiftMixInputs<Element>& inputs, const No
                              const NormShiftMixGradients<Element>& gradients);
 }  // namespace cpu
 
-/// Channels: a multiple of 8 up to kMaxChannels; rows on 16-byte boundaries. Queued on `stream` (a
-/// cudaStream_t); nothing waits.
+/// Tokens: below 2^31. Channels: a multiple of 8 up to kMaxChannels; rows on 16-byte boundaries. Queued on
+/// `stream` (a cudaStream_t); nothing waits.
 namespace cuda {
 inline constexpr std::int64_t kMaxChannels = 4096;
 template <class Element>

@@ -31,7 +31,6 @@ std::vector<NormShiftMixCase> cases() {
                              {100, 80, mix_count, kManyStarts, false, type}});
     }
   }
-  all.push_back({33, 32, 3, {0, 32}, true, at::kFloat});
   return all;
 }
 
@@ -173,8 +172,8 @@ TEST(NormShiftMix, RefusesWhatDoesNotFit) {
   EXPECT_THROW(run(at::zeros({4, 40}), at::zeros({40}), {at::zeros({40})}, starts), ShapeError);
   EXPECT_THROW(run(x, at::zeros({31}), {vector}, starts), ShapeError);
   EXPECT_THROW(run(x, vector.to(at::kBFloat16), {vector}, starts), ShapeError);
-  EXPECT_THROW(run(x, vector, {}, starts), ShapeError);
-  EXPECT_THROW(run(x, vector, std::vector<at::Tensor>(kMaxMixes + 1, vector), starts), ShapeError);
+  for (const std::size_t mix_count : {0, 2, 7})
+    EXPECT_THROW(run(x, vector, std::vector<at::Tensor>(mix_count, vector), starts), ShapeError);
   EXPECT_THROW(run(x, vector, {at::zeros({16})}, starts), ShapeError);
   EXPECT_THROW(run(x, vector, {vector}, int64_list({0, 4})), ShapeError);
   EXPECT_THROW(run(x, vector, {vector}, starts, at::zeros({1, 32})), ShapeError);
