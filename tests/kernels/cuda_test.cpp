@@ -10,6 +10,8 @@
 #include "kernels/squared_norm/squared_norm_reference.h"
 #include "kernels/token_shift/token_shift.h"
 #include "kernels/token_shift/token_shift_reference.h"
+#include "tests/kernels/norm_bonus_gate_cases.h"
+#include "tests/kernels/time_mix_operands_cases.h"
 #include "tests/kernels/wkv7_cases.h"
 
 namespace vrwkv::kernels {
@@ -28,6 +30,11 @@ class Cuda : public testing::Test {
   }
 };
 
+void move_to_gpu(std::vector<at::Tensor>& tensors) {
+  for (at::Tensor& tensor : tensors)
+    if (tensor.defined()) tensor = tensor.cuda();
+}
+
 class CudaWkv7 : public Cuda, public testing::WithParamInterface<Wkv7Case> {};
 
 TEST_P(CudaWkv7, MatchesReferenceForwardAndBackward) {
@@ -35,7 +42,7 @@ TEST_P(CudaWkv7, MatchesReferenceForwardAndBackward) {
   const test::Wkv7Tensors tensors = test::random_wkv7_tensors(c, /*seed=*/23);
   const auto expected = test::wkv7_results(wkv7_reference, c, tensors);
   test::Wkv7Tensors on_gpu = tensors;
-  for (at::Tensor& input : on_gpu.inputs) input = input.cuda();
+  move_to_gpu(on_gpu.inputs);
   if (c.carries_state) on_gpu.initial_state = tensors.initial_state.cuda();
   on_gpu.gradient_y = tensors.gradient_y.cuda();
   on_gpu.gradient_final_state = tensors.gradient_final_state.cuda();
@@ -54,6 +61,47 @@ INSTANTIATE_TEST_SUITE_P(Shapes, CudaWkv7,
                                          Wkv7Case{1, 18, 1, 64, {0, 1}, true, DecayInput::kRaw},
                                          Wkv7Case{1, 18, 1, 128, {0, 3}, true}),
                          test::wkv7_case_name);
+
+class CudaTimeMixOperands : public Cuda, public testing::WithParamInterface<test::TimeMixOperandsCase> {};
+
+TEST_P(CudaTimeMixOperands, MatchesReferenceForwardAndBackward) {
+  const test::TimeMixOperandsCase& c = GetParam();
+  test::TimeMixOperandsTensors tensors = test::random_time_mix_operands_tensors(c, /*seed=*/24);
+  const auto expected = test::time_mix_operands_results(time_mix_operands_reference, c.head_size, tensors);
+  move_to_gpu(tensors.inputs);
+  move_to_gpu(tensors.gradients);
+  const test::NanFilledFreshMemory fresh;
+  auto actual = test::time_mix_operands_results(time_mix_operands, c.head_size, tensors);
+  for (at::Tensor& tensor : actual) tensor = tensor.cpu();
+  test::expect_time_mix_operands_near(actual, expected, c.mixes_values);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, CudaTimeMixOperands,
+                         testing::Values(test::TimeMixOperandsCase{1, 1, 64, true, at::kFloat},
+                                         test::TimeMixOperandsCase{17, 3, 32, false, at::kFloat},
+                                         test::TimeMixOperandsCase{70, 3, 128, true, at::kFloat},
+                                         test::TimeMixOperandsCase{513, 12, 64, true, at::kBFloat16}),
+                         test::time_mix_operands_case_name);
+
+class CudaNormBonusGate : public Cuda, public testing::WithParamInterface<test::NormBonusGateCase> {};
+
+TEST_P(CudaNormBonusGate, MatchesReferenceForwardAndBackward) {
+  test::NormBonusGateTensors tensors = test::random_norm_bonus_gate_tensors(GetParam(), /*seed=*/25);
+  const auto expected = test::norm_bonus_gate_results(norm_bonus_gate_reference, tensors);
+  move_to_gpu(tensors.inputs);
+  tensors.gradient = tensors.gradient.cuda();
+  const test::NanFilledFreshMemory fresh;
+  auto actual = test::norm_bonus_gate_results(norm_bonus_gate, tensors);
+  for (at::Tensor& tensor : actual) tensor = tensor.cpu();
+  test::expect_norm_bonus_gate_near(actual, expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, CudaNormBonusGate,
+                         testing::Values(test::NormBonusGateCase{1, 1, 64, at::kFloat},
+                                         test::NormBonusGateCase{17, 3, 32, at::kFloat},
+                                         test::NormBonusGateCase{70, 3, 128, at::kFloat},
+                                         test::NormBonusGateCase{513, 12, 64, at::kBFloat16}),
+                         test::norm_bonus_gate_case_name);
 
 TEST_F(Cuda, TokenShiftGivesTheReferencesBits) {
   const at::Tensor x = at::randn({2, 7, 5}), previous = at::randn({2, 3, 5});
