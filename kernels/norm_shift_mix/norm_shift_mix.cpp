@@ -2,6 +2,7 @@
 #include "kernels/norm_shift_mix/norm_shift_mix.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <c10/core/DeviceGuard.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -73,6 +74,10 @@ struct Call {
   Constants constants;
 };
 
+at::Tensor empty_kept(const at::Tensor& x) {
+  return at::empty({2, x.size(0)}, x.options().dtype(at::kFloat));
+}
+
 NormShiftMixKept pointers(const at::Tensor& kept) {
   if (!kept.defined()) return {.mean = nullptr, .scale = nullptr};
   auto* mean = kept.mutable_data_ptr<float>();
@@ -133,7 +138,7 @@ class NormShiftMixFunction : public torch::autograd::Function<NormShiftMixFuncti
  public:
   static variable_list forward(AutogradContext* context, at::TensorList inputs, const Constants& constants) {
     const Call call{.inputs = inputs.vec(), .constants = constants};
-    const at::Tensor kept = at::empty({2, call.x().size(0)}, call.x().options().dtype(at::kFloat));
+    const at::Tensor kept = empty_kept(call.x());
     const NormShiftMix result = run_forward(call, kept);
     context->save_for_backward(call.tensors({kept}));
     context->saved_data["epsilon"] = constants.epsilon;
@@ -193,24 +198,48 @@ void check_arguments(const at::Tensor& x, const at::Tensor& weight, const at::Te
   }
 }
 
+/// Checks the arguments and makes them contiguous.
+Call make_call(const NormShiftMixArguments& arguments) {
+  const at::Tensor& x = arguments.x;
+  const at::Tensor& previous = arguments.previous;
+  check_arguments(x, arguments.weight, arguments.bias, arguments.mixes, arguments.sequence_starts, previous);
+  Call call{.inputs = {x.contiguous(), arguments.weight.reshape({-1}), arguments.bias.reshape({-1})},
+            .constants = {.sequence_starts = arguments.sequence_starts.to(x.device()),
+                          .previous = previous.defined() ? previous.detach().contiguous() : at::Tensor(),
+                          .epsilon = arguments.epsilon}};
+  for (const at::Tensor& mix : arguments.mixes) call.inputs.push_back(mix.reshape({-1}).contiguous());
+  return call;
+}
+
 }  // namespace
 
 NormShiftMix norm_shift_mix(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                             double epsilon, const std::vector<at::Tensor>& mixes,
                             const at::Tensor& sequence_starts, const at::Tensor& previous) {
-  check_arguments(x, weight, bias, mixes, sequence_starts, previous);
-  const Constants constants{.sequence_starts = sequence_starts.to(x.device()),
-                            .previous = previous.defined() ? previous.detach().contiguous() : at::Tensor(),
-                            .epsilon = epsilon};
-  variable_list inputs = {x.contiguous(), weight.reshape({-1}), bias.reshape({-1})};
-  for (const at::Tensor& mix : mixes) inputs.push_back(mix.reshape({-1}).contiguous());
+  const Call call = make_call({x, weight, bias, epsilon, mixes, sequence_starts, previous});
   const bool differentiates = at::GradMode::is_enabled() &&
-                              std::any_of(inputs.begin(), inputs.end(),
+                              std::any_of(call.inputs.begin(), call.inputs.end(),
                                           [](const at::Tensor& input) { return input.requires_grad(); });
-  if (!differentiates)
-    return run_forward({.inputs = std::move(inputs), .constants = constants}, at::Tensor());
-  const variable_list outputs = NormShiftMixFunction::apply(at::TensorList(inputs), constants);
+  if (!differentiates) return run_forward(call, at::Tensor());
+  const variable_list outputs = NormShiftMixFunction::apply(at::TensorList(call.inputs), call.constants);
   return {.mixed = outputs[0], .last = outputs[1]};
+}
+
+NormShiftMix norm_shift_mix_forward(const NormShiftMixArguments& arguments, at::Tensor* kept) {
+  const at::NoGradGuard no_gradients;
+  const Call call = make_call(arguments);
+  if (kept != nullptr) *kept = empty_kept(call.x());
+  return run_forward(call, kept != nullptr ? *kept : at::Tensor());
+}
+
+NormShiftMixArgumentGradients norm_shift_mix_backward(const NormShiftMixArguments& arguments,
+                                                      const at::Tensor& kept, const at::Tensor& d_mixed) {
+  const at::NoGradGuard no_gradients;
+  const variable_list gradients = run_backward(make_call(arguments), kept, d_mixed);
+  return {.x = gradients[0],
+          .weight = gradients[1],
+          .bias = gradients[2],
+          .mixes = {gradients.begin() + Call::kFirstMix, gradients.end()}};
 }
 
 }  // namespace vrwkv::kernels

@@ -41,4 +41,24 @@ NormShiftMix norm_shift_mix(const at::Tensor& x, const at::Tensor& weight, const
                             double epsilon, const std::vector<at::Tensor>& mixes,
                             const at::Tensor& sequence_starts, const at::Tensor& previous = {});
 
+/// The arguments of norm_shift_mix(), for a caller that writes its own backward.
+struct NormShiftMixArguments {
+  at::Tensor x, weight, bias;
+  double epsilon;
+  std::vector<at::Tensor> mixes;
+  at::Tensor sequence_starts, previous;
+};
+
+/// norm_shift_mix() outside autograd.
+/// @param kept  receives what norm_shift_mix_backward() needs beside the arguments; null: nothing is kept.
+NormShiftMix norm_shift_mix_forward(const NormShiftMixArguments& arguments, at::Tensor* kept);
+
+struct NormShiftMixArgumentGradients {
+  at::Tensor x, weight, bias;     ///< (T, C) like x; (C) fp32
+  std::vector<at::Tensor> mixes;  ///< (C) fp32 each
+};
+/// @param d_mixed  (M, T, C) like NormShiftMix::mixed.
+NormShiftMixArgumentGradients norm_shift_mix_backward(const NormShiftMixArguments& arguments,
+                                                      const at::Tensor& kept, const at::Tensor& d_mixed);
+
 }  // namespace vrwkv::kernels

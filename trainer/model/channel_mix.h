@@ -3,19 +3,21 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "trainer/model/layers.h"
 #include "trainer/model/model_config.h"
 #include "trainer/model/parameter_factory.h"
 #include "trainer/model/rwkv_state.h"
 
 namespace vrwkv::model {
 
-/// RWKV-7's channel mix:  W_value relu(W_key (x + (shift(x) - x) x_k))^2, 4 C wide inside.
+/// RWKV-7's channel mix:  W_value relu(W_key (n + (shift(n) - n) x_k))^2 with n = norm(x), 4 C wide inside.
 class ChannelMix {
  public:
   ChannelMix(const LanguageModelConfig& config, std::int64_t layer, const ParameterFactory& parameters);
-  /// @param x      (1, T, C), normalised.
+  /// @param x      (1, T, C), before `norm`.
   /// @param state  null, or read (ffn_shift) and replaced.
-  at::Tensor operator()(const at::Tensor& x, const at::Tensor& sequence_starts, LayerState* state) const;
+  at::Tensor operator()(const at::Tensor& x, const LayerNorm& norm, const at::Tensor& sequence_starts,
+                        LayerState* state) const;
 
  private:
   at::Tensor x_k_;    // (1, 1, C)

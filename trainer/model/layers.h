@@ -23,6 +23,10 @@ class LayerNorm {
   LayerNorm(const ParameterFactory& parameters, const std::string& name, std::int64_t width, double epsilon);
   at::Tensor operator()(const at::Tensor& x) const;
 
+  const at::Tensor& weight() const { return weight_; }
+  const at::Tensor& bias() const { return bias_; }
+  double epsilon() const { return epsilon_; }
+
  private:
   at::Tensor weight_;
   at::Tensor bias_;

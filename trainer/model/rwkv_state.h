@@ -7,7 +7,7 @@
 
 namespace vrwkv::model {
 
-/// What one block remembers of S sequences, fp32.
+/// What one block remembers of S sequences; the shifts are of the compute type, `wkv` is fp32.
 struct LayerState {
   at::Tensor att_shift;  ///< (1, S, C): the time mix's last (normalised) input
   at::Tensor wkv;        ///< (1, S, H, N, N): row = value channel, column = key channel
@@ -16,8 +16,5 @@ struct LayerState {
 
 /// One per block.
 using RwkvState = std::vector<LayerState>;
-
-/// (1, T, C) -> (1, S, C): each sequence's last token. @param sequence_starts (S) int64 on the CPU.
-at::Tensor last_tokens(const at::Tensor& x, const at::Tensor& sequence_starts);
 
 }  // namespace vrwkv::model

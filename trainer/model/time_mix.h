@@ -5,19 +5,21 @@
 
 #include <cstdint>
 
+#include "trainer/model/layers.h"
 #include "trainer/model/model_config.h"
 #include "trainer/model/parameter_factory.h"
 #include "trainer/model/rwkv_state.h"
+#include "trainer/model/time_mix_projections.h"
 
 namespace vrwkv::model {
 
 /// LayerNorm's epsilon in the language model.
 inline constexpr double kRwkvEpsilon = 1e-5;
 
-/// RWKV-7's time mix. With m_c = x + (shift(x) - x) x_c for c in r, w, k, v, a, g:
+/// RWKV-7's time mix. With n = norm(x) and m_c = n + (shift(n) - n) x_c for c in r, w, k, v, a, g:
 ///
 ///   r = W_r m_r;   k = W_k m_k;   v = W_v m_v
-///   w = -softplus(-(w0 + tanh(m_w w1) w2)) - 0.5                the raw decay: d = exp(-exp(w)) >= 0.545
+///   w = w0 + tanh(m_w w1) w2                                    d = exp(-e^-1/2 sigmoid(w)) >= 0.545
 ///   v = v + (v_first - v) sigmoid(v0 + m_v v1 v2)               in block 0: v_first = v
 ///   a = sigmoid(a0 + m_a a1 a2);   g = sigmoid(m_g g1) g2
 ///   kk = k k_k, each head divided by its norm;   k = k (1 + (a - 1) k_a)
@@ -31,31 +33,21 @@ class TimeMix {
     at::Tensor y;        ///< (1, T, C)
     at::Tensor v_first;  ///< (1, T, C)
   };
-  /// @param x        (1, T, C), normalised.
+  /// @param x        (1, T, C), before `norm`.
   /// @param v_first  ignored in block 0.
   /// @param state    null, or read (att_shift, wkv) and replaced.
-  Result operator()(const at::Tensor& x, const at::Tensor& v_first, const at::Tensor& sequence_starts,
-                    LayerState* state) const;
+  Result operator()(const at::Tensor& x, const LayerNorm& norm, const at::Tensor& v_first,
+                    const at::Tensor& sequence_starts, LayerState* state) const;
 
  private:
-  struct Inputs {
-    at::Tensor r, w, k, v, a, g;  ///< (T, C)
-  };
-  Inputs inputs(const at::Tensor& x, const at::Tensor& shifted, const at::Tensor& v_first) const;
-  /// wkv, GroupNorm and the bonus: (T, C).
-  at::Tensor attend(const Inputs& in, const at::Tensor& sequence_starts, LayerState* state) const;
-
   std::int64_t layer_;
   std::int64_t heads_;
   std::int64_t head_size_;
-  at::Tensor x_r_, x_w_, x_k_, x_v_, x_a_, x_g_;  // (1, 1, C)
-  at::Tensor w0_, w1_, w2_, a0_, a1_, a2_;        // (1, 1, C), (C, rank), (rank, C)
-  at::Tensor v0_, v1_, v2_;                       // undefined in block 0
-  at::Tensor g1_, g2_;
-  at::Tensor k_k_, k_a_;                          // (1, 1, C)
-  at::Tensor r_k_;                                // (H, N)
-  at::Tensor receptance_, key_, value_, output_;  // (C, C)
-  at::Tensor ln_x_weight_, ln_x_bias_;            // (C)
+  TimeMixWeights weights_;
+  at::Tensor k_k_, k_a_;                // (1, 1, C)
+  at::Tensor r_k_;                      // (H, N)
+  at::Tensor output_;                   // (C, C)
+  at::Tensor ln_x_weight_, ln_x_bias_;  // (C)
 };
 
 }  // namespace vrwkv::model

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The language model against tools/fixtures/make_model_fixtures.py, and against itself: packed, split, token
 // by token.
-#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "tests/trainer/model/fixture.h"
-#include "trainer/model/token_mix.h"
 
 namespace vrwkv::model {
 namespace {
@@ -117,37 +115,6 @@ TEST_F(Rwkv7, CarriesTheStatesOfPackedSequencesAcrossASplit) {
 
 TEST_F(Rwkv7, GivesTheSameBitsAgain) {
   EXPECT_TRUE(logits_of(model_, token_ids_, starts_).equal(logits_of(model_, token_ids_, starts_)));
-}
-
-TEST(TokenMix, EqualsTheChainOfTensorOperationsOnAnyNumberOfThreads) {
-  constexpr std::int64_t kChannels = 1030;  // several threads' worth, not a multiple
-  const auto random = [](at::IntArrayRef shape) { return at::randn(shape).requires_grad_(true); };
-  const at::Tensor x = random({9, kChannels});
-  const at::Tensor shifted = random({9, kChannels});
-  const std::vector<at::Tensor> coefficients = {random({kChannels}), random({kChannels})};
-  const std::vector<at::Tensor> inputs = {x, shifted, coefficients[0], coefficients[1]};
-  const at::Tensor weights = at::randn({9, kChannels});
-  // The second output reaches the sum twice as strongly, so that the two cannot be confused.
-  const auto gradients_of = [&](const std::vector<at::Tensor>& m) {
-    return torch::autograd::grad({((m[0] + 2 * m[1]) * weights).sum()}, inputs);
-  };
-  const at::Tensor step = shifted - x;
-  const std::vector<at::Tensor> chain = {x + step * coefficients[0], x + step * coefficients[1]};
-  const auto expected = gradients_of(chain);
-  const int threads = at::get_num_threads();
-  std::vector<at::Tensor> first;
-  for (const int count : {1, 3}) {
-    at::set_num_threads(count);
-    const auto m = token_mix(x, shifted, coefficients);
-    const auto gradients = gradients_of(m);
-    for (std::size_t i = 0; i < m.size(); ++i) EXPECT_TRUE(at::allclose(m[i], chain[i], 1e-6, 1e-6));
-    for (std::size_t i = 0; i < inputs.size(); ++i)
-      EXPECT_LE(relative_rms(gradients[i], expected[i]), 1e-6) << "input " << i;
-    if (first.empty()) first = gradients;
-    for (std::size_t i = 0; i < inputs.size(); ++i)
-      EXPECT_TRUE(gradients[i].equal(first[i])) << count << " threads";
-  }
-  at::set_num_threads(threads);
 }
 
 TEST(RwkvWithRandomParameters, OneLayerGivesFiniteLogits) {
