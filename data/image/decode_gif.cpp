@@ -28,8 +28,10 @@ int read_some(GifFileType* gif, GifByteType* out, int count) {
   return static_cast<int>(copied);
 }
 
+bool is_truncation(int error) { return error == D_GIF_ERR_READ_FAILED || error == D_GIF_ERR_EOF_TOO_SOON; }
+
 [[noreturn]] void throw_failure(const EncodedImage& file, int error) {
-  if (error == D_GIF_ERR_READ_FAILED || error == D_GIF_ERR_EOF_TOO_SOON) throw_truncated(file, "GIF");
+  if (is_truncation(error)) throw_truncated(file, "GIF");
   const char* why = GifErrorString(error);
   throw_corrupt(file, "GIF", why != nullptr ? why : "unknown reason");
 }
@@ -109,25 +111,30 @@ void put_color(std::uint8_t* pixel, const GifColorType& color) {
 }  // namespace
 
 // As in Pillow, the canvas grows to hold the frame, and what the frame leaves free has the colour of the
-// transparent index or, without one, of index 0; the background index of the file plays no part.
+// transparent index or, without one, of index 0; the background index of the file plays no part. So has what
+// a file that ends too early does not reach.
 Image decode_gif(const EncodedImage& file) {
   std::span<const std::uint8_t> rest = file.bytes;
   int error = 0;
   const GifHandle gif(DGifOpen(&rest, &read_some, &error));
   if (!gif) throw_failure(file, error);
-  const std::optional<std::uint8_t> transparent = seek_first_frame(file, gif.get());
+  const std::uint8_t free_index = seek_first_frame(file, gif.get()).value_or(0);
 
   const GifImageDesc& frame = gif.get()->Image;
   if (frame.Width < 1 || frame.Height < 1) throw_corrupt(file, "GIF", "its first frame has no pixels");
   Image image = make_image(file, std::max(gif.get()->SWidth, frame.Left + frame.Width),
                            std::max(gif.get()->SHeight, frame.Top + frame.Height));
   const Palette palette = find_palette(gif.get());
-  for (std::size_t i = 0; i < image.rgb.size(); i += 3)
-    put_color(&image.rgb[i], palette[transparent.value_or(0)]);
+  for (std::size_t i = 0; i < image.rgb.size(); i += 3) put_color(&image.rgb[i], palette[free_index]);
 
   std::vector<GifPixelType> indices(static_cast<std::size_t>(frame.Width));
+  bool is_cut = false;
   for (const std::int64_t y : row_order(frame.Height, frame.Interlace)) {
-    check(file, gif.get(), DGifGetLine(gif.get(), indices.data(), frame.Width));
+    if (is_cut) break;
+    std::fill(indices.begin(), indices.end(), free_index);
+    const int result = DGifGetLine(gif.get(), indices.data(), frame.Width);
+    is_cut = result == GIF_ERROR && file.accept_truncated && is_truncation(gif.get()->Error);
+    if (!is_cut) check(file, gif.get(), result);
     std::uint8_t* row = image.rgb.data() + ((frame.Top + y) * image.width + frame.Left) * 3;
     for (int x = 0; x < frame.Width; ++x) put_color(row + 3 * x, palette[indices[x]]);
   }

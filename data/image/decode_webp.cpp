@@ -90,6 +90,9 @@ Image decode_first_frame(const EncodedImage& file, std::int64_t canvas_width, st
 }  // namespace
 
 Image decode_webp(const EncodedImage& file) {
+  // Pillow accepts no file that is shorter than it says, not even one whose first frame is whole.
+  const auto stated = static_cast<std::size_t>(little_endian(file.bytes, 4, 4));
+  if (kChunkHeader + stated > file.bytes.size()) throw_truncated(file, "WebP");
   const WebPBitstreamFeatures features = read_features(file, file.bytes);
   if (features.has_animation != 0) return decode_first_frame(file, features.width, features.height);
   Image image = make_image(file, features.width, features.height);

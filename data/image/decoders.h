@@ -15,7 +15,7 @@ namespace vrwkv::data {
 struct EncodedImage {
   std::string path;
   std::span<const std::uint8_t> bytes;
-  bool accept_truncated = false;           ///< see ImageOptions; JPEG and PNG only
+  bool accept_truncated = false;           ///< see ImageOptions; not WebP
   std::int64_t most_pixels = kPixelLimit;  ///< see ImageOptions
 };
 

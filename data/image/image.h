@@ -30,7 +30,7 @@ enum class ResizeOrder {
 };
 
 struct ImageOptions {
-  /// A JPEG or PNG file that ends too early is decoded as far as it goes, as Pillow does with
+  /// A JPEG, PNG or GIF file that ends too early is decoded as far as it goes, as Pillow does with
   /// LOAD_TRUNCATED_IMAGES; otherwise it is refused.
   bool accept_truncated = false;
   ResizeOrder resize_order = ResizeOrder::kHorizontalFirst;
