@@ -6,6 +6,7 @@
 //
 // A kernel and its threads
 //   launch(kernel, blocks, threads, shared_bytes, stream, arguments...)     in one dimension
+//   shared_memory_limit()                for the host: bytes that a block may have on the current device
 //   thread_index(), block_index(), block_count()
 //   shared_memory()                      the block's, 128-byte aligned; there is no static one
 // Waiting

@@ -15,6 +15,14 @@ inline void check(cudaError_t error, const char* what) {
   if (error != cudaSuccess) throw_device_error(what, cudaGetErrorString(error));
 }
 
+inline std::size_t shared_memory_limit() {
+  int device = 0, bytes = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+        "cudaDeviceGetAttribute");
+  return static_cast<std::size_t>(bytes);
+}
+
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), std::int64_t blocks, int threads, std::size_t shared_bytes,
             void* stream, const Arguments&... arguments) {

@@ -11,6 +11,7 @@
 
 #include "kernels/bf16.h"
 #include "kernels/device/host_fibers.h"
+#include "kernels/device/host_limits.h"
 #include "kernels/device/host_matrices.h"
 
 #define __global__
@@ -30,6 +31,8 @@ void launch(void (*kernel)(Parameters...), const host::Blocks& blocks, int threa
   host::run_blocks(reinterpret_cast<const void*>(kernel), blocks, threads, shared_bytes,
                    [&] { kernel(arguments...); });
 }
+
+inline std::size_t shared_memory_limit() { return host::shared_memory_limit(); }
 
 inline int thread_index() { return host::thread_index(); }
 inline int block_index() { return host::block_index(); }
