@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "kernels/wkv7/chunked/backward.h"
+
+namespace vrwkv::kernels::cuda::chunked {
+
+/// Writes x (16 channels, the chunk's tokens) transposed to where `to` points for the first channel of its
+/// token 0. `room` is of the warp alone, and no lane may use it before the warp's next barrier.
+__device__ __forceinline__ void store_transposed(Bf16* to, int row_elements, int tokens, const Left& x,
+                                                 Block& room, const Lane& lane) {
+  // Read with rows in this order, a lane has four neighbours of a token: channels 2 c2 ..
+  const int row = lane.index % 8;
+  const int channel = row / 2 * 4 + row % 2 + lane.index / 8 % 2 * 2;
+  const auto place = [](int of) { return of ^ of / 8 * 2; };  // all banks once, either way
+#pragma unroll
+  for (int n = 0; n < 4; ++n) room.pair(place(lane.g + n % 2 * 8), n / 2 * 8 + lane.c2) = x.at[n];
+  device::warp_barrier();
+  Right of_tokens;
+  device::load_matrices<true>(of_tokens.at, &room.pair(place(channel), lane.index / 16 * 8));
+#pragma unroll
+  for (int j = 0; j < 2; ++j) {
+    const int token = lane.g + j * 8;
+    if (token < tokens) {
+      const Pair2 four = {{of_tokens.at[2 * j], of_tokens.at[2 * j + 1]}};
+      *reinterpret_cast<Pair2*>(to + static_cast<std::int64_t>(token) * row_elements + 2 * lane.c2) = four;
+    }
+  }
+}
+
+/// A warp of the backward's gradients: those of r, w, k, a, b for sixteen keys. Matrices are transposed, a
+/// row a key and a column a token, so that the sums over tokens that dw needs stay within four lanes.
+template <class Shared, DecayInput kDecay>
+class BackwardGradients {
+ public:
+  __device__ BackwardGradients(const BackwardArguments& arguments, const Task& task, Shared& shared, int warp)
+      : out_(arguments.of_inputs), task_(task), shared_(shared), warp_(warp) {}
+
+  __device__ void run() {
+    const int chunks = task_.chunks();
+    for (int n = 0; n < chunks; ++n) {
+      const int chunk = chunks - 1 - n;
+      BackwardStage& stage = shared_.stages[n % Shared::kStages];
+      Bar::published_wait(n);
+      Gradients gradients;
+      const Sums pairs = multiply_state(stage, shared_.published[n % Shared::kPublished], gradients);
+      if (n + Shared::kPublished < chunks) Bar::consumed_arrive(n);
+      Block(&pair_gradients)[4] = shared_.pair_gradients[n % 2];
+      store(pair_gradients[warp_], rounded(pairs), lane_);
+      Bar::pair_gradients_wait();  // also: all have read those of chunk n - 1, which n + 1 overwrites
+
+      const Left alpha = left_transposed(stage.alpha.blocks[warp_], lane_);
+      const Left rho = left_transposed(stage.rho.blocks[warp_], lane_);
+      const Left beta = left_transposed(stage.beta.blocks[warp_], lane_);
+      const Left kappa = left_transposed(stage.kappa.blocks[warp_], lane_);
+      float state_part[2];
+      sum_state_part(gradients, beta, kappa, state_part);
+      multiply_pairs(pair_gradients, alpha, rho, beta, kappa, gradients);
+      Sums dw;
+#pragma unroll
+      for (int h = 0; h < 2; ++h) {
+        finish_key(stage, h, state_part[h], alpha, rho, beta, kappa, gradients, dw);
+      }
+      write(stage, chunk, gradients, dw);
+      if (n + Shared::kStages < chunks) Bar::stage_free_arrive(n);
+    }
+  }
+
+ private:
+  using Bar = Barriers<Shared>;
+  enum PairGradient { kDl, kDm, kDg, kDe };
+
+  /// Of the scaled operands at first; finish_key() makes those of a, r, b, k of them.
+  struct Gradients {
+    Sums alpha, rho, beta, kappa;
+    Sums h;  // D^T S_0, of which the diagonal is wanted
+  };
+
+  /// The products with the states, and this warp's one of dL, dM, dG, dE.
+  __device__ Sums multiply_state(const BackwardStage& stage, const Published& published,
+                                 Gradients& to) const {
+    const bool of_z = warp_ == kDl || warp_ == kDm, with_v = warp_ == kDm || warp_ == kDe;
+    Sums pairs;
+#pragma unroll
+    for (int values = 0; values < kBlocks; ++values) {
+      const Left s0 = left_transposed(published.s0[values][warp_], lane_);
+      const Left d = left_transposed(published.d[values][warp_], lane_);
+      const Right z = right(published.z[values], lane_), u = right(published.u[values], lane_);
+      const Right dy = right_transposed(stage.dy.blocks[values], lane_);
+      const Right v = right_transposed(stage.v.blocks[values], lane_);
+      multiply_add(to.alpha, s0, z);
+      multiply_add(to.rho, s0, dy);
+      multiply_add(to.beta, d, u);
+      multiply_add(to.kappa, d, v);
+      multiply_add(to.h, d, transposed(s0));
+      multiply_add(pairs, transposed(chosen(of_z, z, dy)), chosen(with_v, v, u));
+    }
+    const bool diagonal = warp_ == kDg || warp_ == kDe;
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const int row = lane_.g + i / 2 % 2 * 8, column = i / 4 * 8 + lane_.c2 + i % 2;
+      if (!(row > column || (diagonal && row == column))) pairs.at[i / 4][i % 4] = 0.0F;
+    }
+    return pairs;
+  }
+
+  __device__ static Right chosen(bool first, const Right& x, const Right& y) {
+    Right z;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) z.at[i] = first ? x.at[i] : y.at[i];
+    return z;
+  }
+
+  __device__ void multiply_pairs(const Block (&of)[4], const Left& alpha, const Left& rho, const Left& beta,
+                                 const Left& kappa, Gradients& to) const {
+    multiply_add(to.alpha, beta, right_transposed(of[kDl], lane_));
+    multiply_add(to.rho, beta, right_transposed(of[kDg], lane_));
+    multiply_add(to.beta, alpha, right(of[kDl], lane_));
+    multiply_add(to.kappa, alpha, right(of[kDm], lane_));
+    multiply_add(to.alpha, kappa, right_transposed(of[kDm], lane_));
+    multiply_add(to.rho, kappa, right_transposed(of[kDe], lane_));
+    multiply_add(to.beta, rho, right(of[kDg], lane_));
+    multiply_add(to.kappa, rho, right(of[kDe], lane_));
+  }
+
+  /// A lane's part of row h of a factor: tokens 2 c, 2 c + 1, 2 c + 8, 2 c + 9.
+  struct Row {
+    __device__ Row(const Left& x, int h) {
+      device::unpack_bf16(x.at[h], at[0], at[1]);
+      device::unpack_bf16(x.at[2 + h], at[2], at[3]);
+    }
+    float at[4];
+  };
+  __device__ static float& of_row(Sums& x, int h, int i) { return x.at[i / 2][2 * h + i % 2]; }
+
+  /// q + h of keys g and g + 8, while the gradients of beta and kappa have no other part than the state's.
+  __device__ void sum_state_part(Gradients& gradients, const Left& beta, const Left& kappa,
+                                 float (&sums)[2]) const {
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      const Row b(beta, h), k(kappa, h);
+      float q = 0.0F;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        q += b.at[i] * of_row(gradients.beta, h, i) + k.at[i] * of_row(gradients.kappa, h, i);
+      }
+      q += device::shuffle_xor(q, 1);
+      q += device::shuffle_xor(q, 2);
+      // Element (g + 8 h, g + 8 h) of the lane's matrix is in lane 4 g + g / 2, for g even and odd.
+      const float diagonal = lane_.g % 2 == 0 ? gradients.h.at[h][2 * h] : gradients.h.at[h][2 * h + 1];
+      sums[h] = q + device::shuffle(diagonal, 4 * lane_.g + lane_.g / 2);
+    }
+  }
+
+  /// Key g + 8 h: x and its sums over later tokens, dw, and the gradients of a, r, b, k.
+  __device__ void finish_key(const BackwardStage& stage, int h, float state_part, const Left& alpha,
+                             const Left& rho, const Left& beta, const Left& kappa, Gradients& gradients,
+                             Sums& dw) const {
+    const int key = warp_ * kChunk + 8 * h + lane_.g;
+    const Row al(alpha, h), rh(rho, h), be(beta, h), ka(kappa, h);
+    const Row w(left_transposed(stage.fetched_w.blocks[warp_], lane_), h);
+    float of_alpha[4], x[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      float &da = of_row(gradients.alpha, h, i), &dr = of_row(gradients.rho, h, i);
+      float &db = of_row(gradients.beta, h, i), &dk = of_row(gradients.kappa, h, i);
+      of_alpha[i] = al.at[i] * da;
+      x[i] = of_alpha[i] + rh.at[i] * dr - be.at[i] * db - ka.at[i] * dk;
+      const int token = i / 2 * 8 + lane_.c2 + i % 2;
+      const float p = stage.p.at[DecayProducts::index(token, key)], inverse = device::reciprocal_fast(p);
+      da *= token == 0 ? 1.0F : stage.p.at[DecayProducts::index(token - 1, key)];
+      dr *= p;
+      db *= inverse;
+      dk *= inverse;
+    }
+    float later[2], all[2];  // of the lanes' pairs of tokens, in each eight
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      const float mine = x[2 * j] + x[2 * j + 1];
+      const float neighbour = device::shuffle_xor(mine, 1);
+      const float others = device::shuffle_xor(mine + neighbour, 2);
+      later[j] = (lane_.c2 % 4 == 0 ? neighbour : 0.0F) + (lane_.c2 < 4 ? others : 0.0F);
+      all[j] = mine + neighbour + others;
+    }
+    later[0] += all[1];
+#pragma unroll
+    for (int i = 3; i >= 0; --i) {
+      later[i / 2] += x[i];
+      of_row(dw, h, i) = decay_slope<kDecay>(w.at[i]) * (state_part + later[i / 2] - of_alpha[i]);
+    }
+  }
+
+  /// Through the stage's W and W_b, which nobody reads once a chunk is published.
+  __device__ void write(BackwardStage& stage, int chunk, const Gradients& gradients, const Sums& dw) const {
+    Block &first = stage.w.blocks[warp_], &second = stage.wb.blocks[warp_];
+    const std::int64_t at = task_.row(chunk, 0) + warp_ * kChunk;
+    const int tokens = task_.chunk_tokens(chunk);
+    const auto store = [&](Bf16* to, const Sums& x, Block& room) {
+      store_transposed(to + at, task_.row_elements, tokens, rounded(x), room, lane_);
+    };
+    store(out_.a, gradients.alpha, first);
+    store(out_.r, gradients.rho, second);
+    store(out_.b, gradients.beta, first);
+    store(out_.k, gradients.kappa, second);
+    store(out_.w, dw, first);
+  }
+
+  const Wkv7ChunkedInputGradients& out_;
+  const Task& task_;
+  Shared& shared_;
+  const int warp_;
+  const Lane lane_;
+};
+
+}  // namespace vrwkv::kernels::cuda::chunked

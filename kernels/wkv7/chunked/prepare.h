@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything of a chunk that does not need the state, by one warp: fetches the chunk into a stage, scales the
+// operands, makes the triangular matrices and the inverse T, and W and T M; for the backward W_b and G T too.
+#pragma once
+
+#include <cmath>
+
+#include "kernels/wkv7/chunked/stage.h"
+#include "kernels/wkv7/chunked/task.h"
+
+namespace vrwkv::kernels::cuda::chunked {
+
+inline constexpr float kLog2E = 1.44269504F;
+/// Decays below exp(-this) are taken as it.
+inline constexpr float kLargestRate = 4.0F;
+
+template <DecayInput kDecay>
+__device__ __forceinline__ float log2_decay(float w) {
+  if constexpr (kDecay == DecayInput::kRaw) {
+    return -kLog2E * kRawDecayScale * device::reciprocal_fast(1.0F + device::exp2_fast(-kLog2E * w));
+  } else {
+    const float rate = device::exp_fast(w);
+    return -kLog2E * (rate > kLargestRate ? kLargestRate : rate);  // NaN stays NaN
+  }
+}
+
+/// d log d / d w
+template <DecayInput kDecay>
+__device__ __forceinline__ float decay_slope(float w) {
+  if constexpr (kDecay == DecayInput::kRaw) {
+    const float e = device::exp2_fast(-kLog2E * fabsf(w));  // sigmoid' is even, and 1 - sigmoid would cancel
+    const float s = device::reciprocal_fast(1.0F + e);
+    return -kRawDecayScale * e * s * s;
+  } else {
+    const float rate = device::exp_fast(w);
+    return rate > kLargestRate ? 0.0F : -rate;
+  }
+}
+
+template <class Stage, DecayInput kDecay>
+class Preparation {
+ public:
+  __device__ Preparation(const Wkv7ChunkedInputs& in, const Bf16* dy, const Task& task)
+      : in_(in), dy_(dy), task_(task) {}
+
+  /// Leaves `stage` ready for the others, who need a barrier after it.
+  __device__ void run(Stage& stage, int chunk) const {
+    fetch(stage, chunk);
+    device::copy_async_wait<0>();
+    device::warp_barrier();
+    scale(stage, task_.chunk_tokens(chunk));
+    device::warp_barrier();
+    multiply_pairs(stage);
+    device::warp_barrier();
+    invert(stage);
+    device::warp_barrier();
+    apply_inverse(stage);
+  }
+
+ private:
+  __device__ void fetch(Stage& stage, int chunk) const {
+    const int tokens = task_.chunk_tokens(chunk);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int token = i % 2 * 8 + lane_.index % 8, channel = i / 2 * 32 + lane_.index / 8 * 8;
+      const std::int64_t from = task_.row(chunk, token) + channel;
+      const auto copy = [&](auto& tile, const Bf16* tensor) {
+        device::copy_async_16(&tile.pair(token, channel), tensor + from, token < tokens);
+      };
+      copy(stage.raw_w(), in_.w);
+      copy(stage.alpha, in_.a);
+      copy(stage.rho, in_.r);
+      copy(stage.beta, in_.b);
+      copy(stage.kappa, in_.k);
+      copy(stage.v, in_.v);
+      if constexpr (Stage::kBackward) copy(stage.dy, dy_);
+    }
+    device::copy_async_commit();
+  }
+
+  /// a, r, b, k become alpha, rho, beta, kappa. A lane has two channels of all tokens, so that the products
+  /// of decays need no other lane. Tokens beyond the chunk's are zero and do not decay.
+  __device__ void scale(Stage& stage, int tokens) const {
+    const int key = lane_.index * 2;
+    float log2_p[2] = {}, before[2] = {1.0F, 1.0F};
+#pragma unroll
+    for (int first = 0; first < kChunk; first += 4) {
+      // Four tokens' loads before the stores, which the compiler cannot know to be elsewhere.
+      Pair a[4], r[4], b[4], k[4];
+      Float2 p[4], inverse[4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int token = first + i;
+        a[i] = stage.alpha.pair(token, key);
+        r[i] = stage.rho.pair(token, key);
+        b[i] = stage.beta.pair(token, key);
+        k[i] = stage.kappa.pair(token, key);
+        float w[2];
+        device::unpack_bf16(stage.raw_w().pair(token, key), w[0], w[1]);
+#pragma unroll
+        for (int x = 0; x < 2; ++x) {
+          log2_p[x] += token < tokens ? log2_decay<kDecay>(w[x]) : 0.0F;
+          p[i].at[x] = device::exp2_fast(log2_p[x]);
+          inverse[i].at[x] = device::exp2_fast(-log2_p[x]);
+        }
+      }
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int token = first + i;
+        stage.alpha.pair(token, key) = scaled(a[i], before);
+        stage.rho.pair(token, key) = scaled(r[i], p[i].at);
+        stage.beta.pair(token, key) = scaled(b[i], inverse[i].at);
+        stage.kappa.pair(token, key) = scaled(k[i], inverse[i].at);
+        stage.set_decay(token, key, p[i]);
+        before[0] = p[i].at[0];
+        before[1] = p[i].at[1];
+      }
+    }
+  }
+
+  __device__ static Pair scaled(Pair x, const float (&by)[2]) {
+    float low, high;
+    device::unpack_bf16(x, low, high);
+    return device::pack_bf16(low * by[0], high * by[1]);
+  }
+
+  __device__ void multiply_pairs(Stage& stage) const {
+    Sums l, m, g, e;
+#pragma unroll
+    for (int block = 0; block < kBlocks; ++block) {
+      const Left alpha = left(stage.alpha.blocks[block], lane_), rho = left(stage.rho.blocks[block], lane_);
+      const Right beta = right_transposed(stage.beta.blocks[block], lane_);
+      const Right kappa = right_transposed(stage.kappa.blocks[block], lane_);
+      multiply_add(l, alpha, beta);
+      multiply_add(m, alpha, kappa);
+      multiply_add(g, rho, beta);
+      multiply_add(e, rho, kappa);
+    }
+    keep_lower(l, /*diagonal=*/false);
+    keep_lower(m, /*diagonal=*/false);
+    keep_lower(g, /*diagonal=*/true);
+    keep_lower(e, /*diagonal=*/true);
+    store(stage.m_block(), rounded(m), lane_);
+    store(stage.g_block(), rounded(g), lane_);
+    store(stage.e, rounded(e), lane_);
+    float* to = stage.scratch.l;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int at = (lane_.g + i % 2 * 8) * Scratch::kRow + i / 2 * 8 + lane_.c2;
+      *reinterpret_cast<Float2*>(&to[at]) = {{l.at[i / 2][i % 2 * 2], l.at[i / 2][i % 2 * 2 + 1]}};
+    }
+  }
+
+  __device__ void keep_lower(Sums& x, bool diagonal) const {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const int row = lane_.g + i / 2 % 2 * 8, column = i / 4 * 8 + lane_.c2 + i % 2;
+      if (!(row > column || (diagonal && row == column))) x.at[i / 4][i % 4] = 0.0F;
+    }
+  }
+
+  /// T, a column a lane, by substitution in fp32: when row k is final all later rows take their part of it,
+  /// so that no more than 15 additions follow one another. (The upper 16 lanes do the same again.)
+  __device__ void invert(Stage& stage) const {
+    const float* l = stage.scratch.l;
+    const int column = lane_.index % kChunk;
+    float x[kChunk];
+#pragma unroll
+    for (int i = 0; i < kChunk; ++i) x[i] = i == column ? 1.0F : 0.0F;
+#pragma unroll
+    for (int first = 0; first < kChunk; first += 4) {
+      device::Float4 rows[kChunk];
+#pragma unroll
+      for (int i = first + 1; i < kChunk; ++i) {
+        rows[i] = device::load_16<device::Float4>(&l[i * Scratch::kRow + first]);
+      }
+#pragma unroll
+      for (int k = first; k < first + 4; ++k) {
+#pragma unroll
+        for (int i = k + 1; i < kChunk; ++i) x[i] += rows[i].at[k - first] * x[k];
+      }
+    }
+    if (lane_.index < kChunk) {
+#pragma unroll
+      for (int p = 0; p < 2; ++p) {
+        device::Word4 words;
+#pragma unroll
+        for (int i = 0; i < 4; ++i) words.at[i] = device::pack_bf16(x[8 * p + 2 * i], x[8 * p + 2 * i + 1]);
+        device::store_16(&stage.scratch.inverse_transposed.pair(column, 8 * p), words);
+      }
+    }
+  }
+
+  __device__ void apply_inverse(Stage& stage) const {
+    const Block& inverse_transposed = stage.scratch.inverse_transposed;
+    const Left t = left_transposed(inverse_transposed, lane_);
+    const Left t_transposed = left(inverse_transposed, lane_);
+    const Right m = right(stage.m_block(), lane_);
+    const Left g = left(stage.g_block(), lane_);
+    device::warp_barrier();  // W will lie where T is, T M and G T may lie where M and G are
+#pragma unroll
+    for (int block = 0; block < kBlocks; ++block) {
+      Sums w;
+      multiply_add(w, t, right(stage.alpha.blocks[block], lane_));
+      store(stage.w.blocks[block], rounded(w), lane_);
+      if constexpr (Stage::kBackward) {
+        Sums wb;
+        multiply_add(wb, t_transposed, right(stage.beta.blocks[block], lane_));
+        store(stage.wb.blocks[block], rounded(wb), lane_);
+      }
+    }
+    Sums tm;
+    multiply_add(tm, t, m);
+    store(stage.tm, rounded(tm), lane_);
+    if constexpr (Stage::kBackward) {
+      Sums gt;
+      multiply_add(gt, g, transposed(t_transposed));
+      store(stage.gt, rounded(gt), lane_);
+    }
+  }
+
+  const Wkv7ChunkedInputs& in_;
+  const Bf16* dy_;
+  const Task& task_;
+  const Lane lane_;
+};
+
+}  // namespace vrwkv::kernels::cuda::chunked

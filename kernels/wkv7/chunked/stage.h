@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// The chunked form of the recurrence, and what of a chunk lies in shared memory.
+//
+// A chunk is 16 tokens; a row is a token where a matrix has tokens. S is [value][key], S_0 before the chunk,
+// S_C after it. With P_t = d_1 .. d_t the products of the decays (P_0 = 1), "." elementwise and
+//
+//   alpha_t = a_t . P_{t-1}    rho_t = r_t . P_t    beta_t = b_t / P_t    kappa_t = k_t / P_t
+//
+// the recurrence unrolls to S_t = (S_0 + sum_{s<=t} u_s beta_s^T + v_s kappa_s^T) diag(P_t) with
+// u_t = S_{t-1} a_t, and so, L and M strictly lower triangular, G and E lower triangular:
+//
+//   L = alpha beta^T    M = alpha kappa^T    G = rho beta^T    E = rho kappa^T    T = (I - L)^-1    W = T
+//   alpha U   = W S_0^T + (T M) V Y   = rho S_0^T + G U + E V S_C = (S_0 + U^T beta + V^T kappa) diag(P_C)
+//
+// Only U and S_C wait for the chunk before; all else is known from the chunk alone. Backward, from dY and
+// dS_C, with D = dS_C diag(P_C) and W_b = T^T beta:
+//
+//   Z    = (G T)^T dY + W_b D^T
+//   dS_0 = D + Z^T alpha + dY^T rho
+//   dV   = E^T dY + M^T Z + kappa D^T
+//   dL = Z U^T    dM = Z V^T    dG = dY U^T    dE = dY V^T           triangular as L, M, G, E are
+//   dalpha = Z S_0  + dL beta    + dM kappa            da_t = dalpha_t . P_{t-1}
+//   drho   = dY S_0 + dG beta    + dE kappa            dr_t = drho_t . P_t
+//   dbeta  = U D    + dL^T alpha + dG^T rho            db_t = dbeta_t / P_t
+//   dkappa = V D    + dM^T alpha + dE^T rho            dk_t = dkappa_t / P_t
+//
+//   dlogd_s = h + q + sum_{t>=s} x_t - alpha_s . dalpha_s
+//   h   = the column sums of D . S_0      q = the sum over all t of beta_t . (U D)_t + kappa_t . (V D)_t
+//   x_t = alpha_t . dalpha_t + rho_t . drho_t - beta_t . dbeta_t - kappa_t . dkappa_t
+//
+// where q cancels what x has of the state for t >= s. The operands of x and q are the bf16 ones that the
+// products use: then the pairs of tokens that both come after s cancel exactly too.
+//
+// Why the quotients do no harm: a decay is at least 0.545 with raw decays, and taken as at least e^-4 with
+// the others, so 1 / P_t stays below 2^93; bf16 has fp32's range and its relative precision anywhere in it,
+// and what is kept of a product is of ordinary size. Products that are not kept, above the diagonals, are
+// large but finite, and never multiplied by zero but replaced by it.
+#pragma once
+
+#include "kernels/wkv7/chunked/tiles.h"
+#include "kernels/wkv7/wkv7_chunked.h"
+
+namespace vrwkv::kernels::cuda::chunked {
+
+/// P_1 .. P_16 of all channels. Columns are exchanged by eights from row to row: the gradients read eight
+/// columns of every second row at once.
+struct alignas(16) DecayProducts {
+  __device__ static int index(int token, int key) { return token * kHead + (key ^ (token & 6) << 2); }
+  float at[kChunk * kHead];
+};
+
+/// What both passes need of a chunk. The operands are fetched as r, a, b, k and scaled in place.
+struct Operands {
+  ElementTile rho, alpha, beta, kappa;
+  TokenTile v;
+  Block tm;  // T M
+  Block e;
+};
+
+/// For the warp that prepares, where W will be.
+struct Scratch {
+  static constexpr int kRow = kChunk + 4;  // floats: four in each of eight rows meet all banks once
+  alignas(16) float l[kChunk * kRow];      // L
+  Block inverse_transposed;                // T^T
+};
+
+struct ForwardStage : Operands {
+  static constexpr bool kBackward = false;
+  union {
+    ElementTile w;  // W; fetched as w
+    Scratch scratch;
+  };
+  Block g;
+  alignas(16) float last_decay[kHead];  // P_C
+
+  __device__ ElementTile& raw_w() { return w; }
+  __device__ Block& m_block() { return tm; }
+  __device__ Block& g_block() { return g; }
+  __device__ void set_decay(int token, int key, const Float2& p) {
+    if (token == kChunk - 1) *reinterpret_cast<Float2*>(&last_decay[key]) = p;
+  }
+  __device__ Float2 chunk_decay(int key) const { return *reinterpret_cast<const Float2*>(&last_decay[key]); }
+};
+
+struct BackwardStage : Operands {
+  static constexpr bool kBackward = true;
+  ElementTile fetched_w;
+  TokenTile dy;
+  union {
+    TokenTile w;  // W
+    Scratch scratch;
+  };
+  TokenTile wb;  // W_b
+  Block m;
+  Block gt;  // G T
+  DecayProducts p;
+
+  __device__ ElementTile& raw_w() { return fetched_w; }
+  __device__ Block& m_block() { return m; }
+  __device__ Block& g_block() { return gt; }
+  __device__ void set_decay(int token, int key, const Float2& value) {
+    *reinterpret_cast<Float2*>(&p.at[DecayProducts::index(token, key)]) = value;
+  }
+  __device__ Float2 chunk_decay(int key) const {
+    return *reinterpret_cast<const Float2*>(&p.at[DecayProducts::index(kChunk - 1, key)]);
+  }
+};
+
+}  // namespace vrwkv::kernels::cuda::chunked
