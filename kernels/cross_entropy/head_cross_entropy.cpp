@@ -3,26 +3,34 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <c10/core/DeviceGuard.h>
 
 #include <algorithm>
 
 #include "common/error.h"
 #include "kernels/argument_checks.h"
+#include "kernels/cross_entropy/logit_rows_backend.h"
+#include "kernels/cross_entropy/logit_tile.h"
+#include "kernels/device/current_stream.h"
+#include "kernels/record_call.h"
 
 namespace vrwkv::kernels {
 namespace {
 
-constexpr std::int64_t kMaxLogitsPerPiece = std::int64_t{8} << 20;  // 32 MB of fp32
-
 void check_arguments(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets,
                      const at::Tensor& weights) {
   constexpr const char* kWhere = "head_cross_entropy";
-  check_float32(kWhere, "hidden", hidden, hidden.device());
-  check_float32(kWhere, "head", head, hidden.device());
+  check_activation(kWhere, "hidden", hidden, hidden);
+  check_activation(kWhere, "head", head, head);
   check_float32(kWhere, "weights", weights, hidden.device());
-  if (hidden.dim() != 2 || head.dim() != 2 || hidden.size(1) != head.size(1)) {
+  if (hidden.dim() != 2 || head.dim() != 2 || hidden.size(1) != head.size(1) || head.size(0) == 0) {
     throw ShapeError("{}: hidden is {} and head is {} but should be (P, C) and (V, C).", kWhere,
                      shape_text(hidden.sizes()), shape_text(head.sizes()));
+  }
+  if (head.scalar_type() != hidden.scalar_type() || head.device() != hidden.device()) {
+    throw ShapeError("{}: hidden is {} on {} and head is {} on {} (both share one type and one device).",
+                     kWhere, c10::toString(hidden.scalar_type()), hidden.device().str(),
+                     c10::toString(head.scalar_type()), head.device().str());
   }
   check_shape(kWhere, "targets", targets, {hidden.size(0)}, "one target a row of hidden");
   check_shape(kWhere, "weights", weights, {hidden.size(0)}, "one weight a row of hidden");
@@ -37,22 +45,122 @@ void check_arguments(const at::Tensor& hidden, const at::Tensor& head, const at:
   }
 }
 
-/// Turns `logits` (rows, V) into their gradient, in place, and writes the rows' losses.
-void logits_to_gradient(at::Tensor& logits, const at::Tensor& targets, const at::Tensor& weights,
-                        double l2wrap_scale, at::Tensor losses) {
-  const at::Tensor has_target = targets != kNoTarget;
-  const at::Tensor target_column = targets.clamp_min(0).unsqueeze(1);
-  const auto [largest, largest_column] = logits.max(1, /*keepdim=*/true);
-  const at::Tensor target_logit = logits.gather(1, target_column);
-  logits.sub_(largest).exp_();
-  const at::Tensor normalizer = logits.sum(1, /*keepdim=*/true);
-  losses.copy_(
-      (normalizer.log() + largest - target_logit).squeeze(1).masked_fill_(has_target.logical_not(), 0.0));
-  const at::Tensor row_weight = (weights * has_target).unsqueeze(1);
-  logits.mul_(row_weight / normalizer);
-  logits.scatter_add_(1, target_column, -row_weight);
-  logits.scatter_add_(1, largest_column, largest * l2wrap_scale);
+/// to = a b, or to += a b, in fp32, for fp32 operands or, on a GPU, bf16 ones.
+void multiply(const at::Tensor& a, const at::Tensor& b, bool adds, at::Tensor to) {
+  const bool low = a.scalar_type() == at::kBFloat16;
+  if (adds && low) {
+    at::addmm_out(to, to, a, b, at::kFloat);
+  } else if (adds) {
+    to.addmm_(a, b);
+  } else if (low) {
+    at::mm_out(to, a, b, at::kFloat);
+  } else {
+    at::mm_out(to, a, b);
+  }
 }
+
+/// One call, tile by tile. Some rows go over the vocabulary from its first piece to its last for their
+/// statistics and back for their gradients, so that the last piece's logits serve both.
+class TileByTile {
+ public:
+  TileByTile(const at::Tensor& hidden, const at::Tensor& head, double l2wrap_scale, HeadLoss& result)
+      : hidden_(hidden),
+        head_(head),
+        l2wrap_scale_(static_cast<float>(l2wrap_scale)),
+        result_(result),
+        sizes_(logit_tile_sizes(hidden.size(0), head.size(0), hidden.size(1), hidden.scalar_type(),
+                                hidden.device().type())),
+        on_cpu_(hidden.is_cpu()),
+        in_bf16_(hidden.scalar_type() == at::kBFloat16) {
+    const at::TensorOptions fp32 = hidden.options().dtype(at::kFloat);
+    logits_ = at::empty({sizes_.rows * sizes_.columns}, fp32);
+    gradient_ = in_bf16_ && !on_cpu_ ? at::empty_like(logits_, hidden.options()) : logits_;
+    statistics_ = at::empty({sizes_.rows * static_cast<std::int64_t>(sizeof(RowStatistics))},
+                            hidden.options().dtype(at::kByte));
+  }
+
+  void run(const at::Tensor& targets, const at::Tensor& weights) {
+    for (std::int64_t first = 0; first < hidden_.size(0); first += sizes_.rows) {
+      const std::int64_t count = std::min(sizes_.rows, hidden_.size(0) - first);
+      rows_ = {.rows = count,
+               .columns = 0,
+               .first_column = 0,
+               .targets = targets.const_data_ptr<std::int64_t>() + first,
+               .weights = weights.const_data_ptr<float>() + first,
+               .statistics = static_cast<RowStatistics*>(statistics_.data_ptr())};
+      const at::Tensor piece = as_multiplied(hidden_.narrow(0, first, count));
+      up(piece, result_.losses.data_ptr<float>() + first);
+      if (result_.d_hidden.defined()) down(piece, result_.d_hidden.narrow(0, first, count));
+    }
+  }
+
+ private:
+  /// The type whose products are made: a CPU's are in fp32.
+  at::Tensor as_multiplied(const at::Tensor& x) const { return on_cpu_ ? x.to(at::kFloat) : x; }
+
+  /// Points rows_ at the piece of the vocabulary that begins with entry `first`.
+  void enter(std::int64_t first) {
+    rows_.first_column = first;
+    rows_.columns = std::min(sizes_.columns, head_.size(0) - first);
+  }
+  at::Tensor head_piece() const { return as_multiplied(head_.narrow(0, rows_.first_column, rows_.columns)); }
+  at::Tensor tile(const at::Tensor& memory) const {
+    return memory.narrow(0, 0, rows_.rows * rows_.columns).view({rows_.rows, rows_.columns});
+  }
+
+  void up(const at::Tensor& piece, float* losses) {
+    for (std::int64_t first = 0; first < head_.size(0); first += sizes_.columns) {
+      enter(first);
+      multiply(piece, head_piece().t(), /*adds=*/false, tile(logits_));
+      const auto* logits = logits_.const_data_ptr<float>();
+      if (on_cpu_) {
+        cpu::merge_statistics(rows_, logits, losses);
+      } else {
+        cuda::merge_statistics(rows_, logits, losses, current_stream(hidden_.device()));
+      }
+    }
+  }
+
+  void down(const at::Tensor& piece, at::Tensor d_hidden) {
+    at::Tensor sum = in_bf16_ ? at::empty(d_hidden.sizes(), logits_.options()) : d_hidden;
+    const std::int64_t last = rows_.first_column;
+    for (std::int64_t first = last; first >= 0; first -= sizes_.columns) {
+      enter(first);
+      const at::Tensor entries = head_piece();
+      if (first != last) multiply(piece, entries.t(), /*adds=*/false, tile(logits_));
+      make_gradient();
+      multiply(tile(gradient_), entries, /*adds=*/first != last, sum);
+      if (result_.d_head.defined())
+        multiply(tile(gradient_).t(), piece, /*adds=*/true,
+                 result_.d_head.narrow(0, rows_.first_column, rows_.columns));
+    }
+    if (in_bf16_) d_hidden.copy_(sum);
+  }
+
+  void make_gradient() {
+    auto* const logits = logits_.data_ptr<float>();
+    if (on_cpu_) {
+      cpu::logits_to_gradient(rows_, l2wrap_scale_, logits, logits);
+    } else if (in_bf16_) {
+      cuda::logits_to_gradient(rows_, l2wrap_scale_, logits, static_cast<Bf16*>(gradient_.data_ptr()),
+                               current_stream(hidden_.device()));
+    } else {
+      cuda::logits_to_gradient(rows_, l2wrap_scale_, logits, logits, current_stream(hidden_.device()));
+    }
+  }
+
+  const at::Tensor& hidden_;
+  const at::Tensor& head_;
+  const float l2wrap_scale_;
+  HeadLoss& result_;
+  const LogitTileSizes sizes_;
+  const bool on_cpu_;
+  const bool in_bf16_;
+  at::Tensor logits_;
+  at::Tensor gradient_;    // the same memory, unless products are in bf16
+  at::Tensor statistics_;  // of the tile's rows
+  LogitRows rows_{};       // the tile in hand
+};
 
 }  // namespace
 
@@ -61,27 +169,15 @@ HeadLoss head_cross_entropy(const at::Tensor& hidden, const at::Tensor& head, co
                             bool with_head_gradient) {
   const at::NoGradGuard no_gradients;
   check_arguments(hidden, head, targets, weights);
-  const std::int64_t rows = hidden.size(0);
-  const std::int64_t rows_per_piece =
-      std::max<std::int64_t>(1, kMaxLogitsPerPiece / std::max<std::int64_t>(1, head.size(0)));
+  const c10::DeviceGuard device(hidden.device());
+  RecordCall record("vrwkv::head_cross_entropy", {hidden, head, targets, weights});
+  const at::TensorOptions fp32 = hidden.options().dtype(at::kFloat);
   HeadLoss result;
-  result.losses = at::empty({rows}, hidden.options());
+  result.losses = at::empty({hidden.size(0)}, fp32);
   if (with_gradients) result.d_hidden = at::empty(hidden.sizes(), hidden.options());
-  if (with_gradients && with_head_gradient) result.d_head = at::zeros(head.sizes(), head.options());
-  at::Tensor buffer = at::empty({std::min(rows, rows_per_piece), head.size(0)}, hidden.options());
-  for (std::int64_t first = 0; first < rows; first += rows_per_piece) {
-    const std::int64_t count = std::min(rows_per_piece, rows - first);
-    const at::Tensor piece = hidden.narrow(0, first, count);
-    at::Tensor logits = buffer.narrow(0, 0, count);
-    at::mm_out(logits, piece, head.t());
-    logits_to_gradient(logits, targets.narrow(0, first, count), weights.narrow(0, first, count), l2wrap_scale,
-                       result.losses.narrow(0, first, count));
-    if (result.d_hidden.defined()) {
-      at::Tensor d_piece = result.d_hidden.narrow(0, first, count);
-      at::mm_out(d_piece, logits, head);
-    }
-    if (result.d_head.defined()) result.d_head.addmm_(logits.t(), piece);
-  }
+  if (with_gradients && with_head_gradient) result.d_head = at::zeros(head.sizes(), fp32);
+  TileByTile(hidden, head, l2wrap_scale, result).run(targets.contiguous(), weights.contiguous());
+  record.set_outputs({result.losses, result.d_hidden, result.d_head});
   return result;
 }
 

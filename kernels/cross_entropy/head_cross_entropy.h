@@ -12,25 +12,28 @@ inline constexpr std::int64_t kNoTarget = -100;
 
 struct HeadLoss {
   at::Tensor losses;    // (P) fp32: each row's cross-entropy, unweighted
-  at::Tensor d_hidden;  // (P, C) fp32, or undefined when no gradients were asked for
+  at::Tensor d_hidden;  // (P, C), hidden's type, or undefined when no gradients were asked for
   at::Tensor d_head;    // (V, C) fp32, or undefined when its gradient was not asked for
 };
 
-/// Cross-entropy of logits = hidden @ head^T and its gradients, without ever holding all logits: rows are
-/// taken in pieces of at most 32 MB of logits. Outside autograd: the gradients are returned, not recorded.
+/// Cross-entropy of logits = hidden @ head^T and its gradients, without ever holding all logits: they are
+/// made and turned into their gradient tile by tile (logit_tile.h), in at most 64 MB beside arguments and
+/// result. Outside autograd: the gradients are returned, not recorded.
 ///
 /// The gradients are those of  sum_p weights[p] * losses[p],  and of the logit penalty (L2Wrap), which exists
 /// in backward only: each row's largest logit (the first of equals) gets `max_logit * l2wrap_scale` more,
 /// whatever its weight.
 ///
-/// @param hidden                (P, C) fp32; P may be 0.
-/// @param head                  (V, C) fp32.
+/// @param hidden                (P, C) fp32 or bf16; P may be 0.
+/// @param head                  (V, C), the same type. Logits are fp32 in any case; on a GPU their gradient
+/// is
+///                              rounded to bf16 for bf16's products.
 /// @param targets               (P) int64 in [0, V), or kNoTarget.
 /// @param weights               (P) fp32.
 /// @param with_gradients        fills d_hidden.
 /// @param with_head_gradient    fills d_head too; needs with_gradients.
 /// @throws ShapeError when sizes, types or devices do not fit each other, or a target is outside the
-/// vocabulary.
+/// vocabulary. Logits that are not numbers give losses and gradients that are none.
 HeadLoss head_cross_entropy(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets,
                             const at::Tensor& weights, double l2wrap_scale, bool with_gradients,
                             bool with_head_gradient);

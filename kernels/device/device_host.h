@@ -68,7 +68,8 @@ Value shuffle(Value value, int lane, Site site = Site::current()) {
 
 template <class Value>
 Value shuffle_xor(Value value, int mask, Site site = Site::current()) {
-  return shuffle(value, (host::thread_index() % host::kLanes) ^ mask, site);
+  // Qualified: the site's namespace, std, has a shuffle of two equal types and one more.
+  return device::shuffle(value, (host::thread_index() % host::kLanes) ^ mask, site);
 }
 
 inline std::uint32_t ballot(bool condition, Site site = Site::current()) {

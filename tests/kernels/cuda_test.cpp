@@ -122,6 +122,19 @@ TEST_F(Cuda, HeadCrossEntropyMatchesReference) {
   EXPECT_LE(relative_rms(actual.d_head.cpu(), expected.d_head), 1e-4);
 }
 
+TEST_F(Cuda, HeadCrossEntropyTakesBf16OverSeveralTiles) {
+  const at::Tensor hidden = at::randn({3000, 32}).to(at::kBFloat16), weights = at::rand({3000});
+  const at::Tensor head = at::randn({9000, 32}).to(at::kBFloat16);
+  const at::Tensor targets = at::randint(9000, {3000}, at::kLong);
+  const HeadLoss expected = head_cross_entropy_reference(hidden, head, targets, weights, 1e-3);
+  const HeadLoss actual =
+      head_cross_entropy(hidden.cuda(), head.cuda(), targets.cuda(), weights.cuda(), 1e-3, true, true);
+  EXPECT_LE(relative_rms(actual.losses.cpu(), expected.losses), 1e-4);
+  // The logits' gradient and d_hidden are rounded to bf16.
+  EXPECT_LE(relative_rms(actual.d_hidden.cpu(), expected.d_hidden), 5e-3);
+  EXPECT_LE(relative_rms(actual.d_head.cpu(), expected.d_head), 5e-3);
+}
+
 TEST_F(Cuda, AdamwFollowsTheReference) {
   const AdamwStep step{
       .learning_rate = 1e-3, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .weight_decay = 0.1, .step = 3};

@@ -7,7 +7,9 @@
 
 #include "common/error.h"
 #include "kernels/cross_entropy/head_cross_entropy_reference.h"
+#include "kernels/cross_entropy/logit_tile.h"
 #include "tests/kernels/tensor_testing.h"
+#include "tests/support/peak_memory.h"
 
 namespace vrwkv::kernels {
 namespace {
@@ -53,9 +55,63 @@ TEST(HeadCrossEntropy, MatchesReferenceForSmallVocabularies) {
 }
 
 TEST(HeadCrossEntropy, MatchesReferenceOverSeveralPiecesOfTheWholeVocabulary) {
-  // 128 rows of 65,536 logits are a piece: one row more, and two whole ones.
-  expect_matches_reference(random_inputs(129, 65536, 8), 1e-3);
-  expect_matches_reference(random_inputs(256, 65536, 4), 1e-3);
+  // 224 rows of 65,536 logits are a tile: one row more, and two whole ones.
+  ASSERT_EQ(logit_tile_sizes(448, 65536, 4, at::kFloat, at::kCPU).rows, 224);
+  expect_matches_reference(random_inputs(225, 65536, 8), 1e-3);
+  expect_matches_reference(random_inputs(448, 65536, 4), 1e-3);
+}
+
+TEST(HeadCrossEntropy, TakesBf16OverSeveralPiecesOfRowsAndVocabulary) {
+  Inputs in = random_inputs(70, 9001, 700);
+  in.hidden = in.hidden.to(at::kBFloat16);
+  in.head = (in.head * 0.1).to(at::kBFloat16);
+  const LogitTileSizes tile = logit_tile_sizes(70, 9001, 700, at::kBFloat16, at::kCPU);
+  ASSERT_LT(tile.columns, 9001) << "no second piece of the vocabulary is tried";
+  const HeadLoss expected = head_cross_entropy_reference(in.hidden, in.head, in.targets, in.weights, 1e-3);
+  const HeadLoss actual = head_cross_entropy(in.hidden, in.head, in.targets, in.weights, 1e-3, true, true);
+  EXPECT_LE(relative_rms(actual.losses, expected.losses), kTolerance);
+  EXPECT_EQ(actual.d_hidden.scalar_type(), at::kBFloat16);
+  EXPECT_LE(relative_rms(actual.d_hidden, expected.d_hidden), 3e-3);  // bf16 rounds to 2^-9
+  EXPECT_LE(relative_rms(actual.d_head, expected.d_head), kTolerance);
+}
+
+TEST(HeadCrossEntropy, HoldsNoMoreThanOneTile) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    Inputs in = random_inputs(480, 65536, 8);
+    in.hidden = in.hidden.to(type);
+    in.head = in.head.to(type);
+    const LogitTileSizes tile = logit_tile_sizes(480, 65536, 8, type, at::kCPU);
+    ASSERT_LT(tile.rows, 480);
+    const test::PeakMemory peak;
+    const HeadLoss loss = head_cross_entropy(in.hidden, in.head, in.targets, in.weights, 1e-3, true, true);
+    const std::int64_t temporaries =
+        peak.bytes() -
+        static_cast<std::int64_t>(loss.losses.nbytes() + loss.d_hidden.nbytes() + loss.d_head.nbytes());
+    constexpr std::int64_t kPerRow = 100;  // statistics, and flags of targets that are checked
+    EXPECT_GE(temporaries, tile.bytes - tile.rows * kPerRow) << "what is counted is not what is used";
+    EXPECT_LE(temporaries, tile.bytes + 480 * kPerRow);
+  }
+}
+
+TEST(HeadCrossEntropy, HoldsAtMost64MegabytesAtFullSize) {
+  for (const at::DeviceType device : {at::kCPU, at::kCUDA}) {
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+      for (const std::int64_t channels : {128, 768, 1024, 2048, 4096}) {
+        const LogitTileSizes tile = logit_tile_sizes(16 * 2048, 65536, channels, type, device);
+        EXPECT_LE(tile.bytes, 60'000'000) << channels;  // 4 MB are left for 100 bytes a row
+        EXPECT_GE(tile.rows, 128) << channels;
+      }
+    }
+  }
+}
+
+TEST(HeadCrossEntropy, ShowsWhatIsNotANumber) {
+  Inputs in = random_inputs(5, 300, 4);
+  in.hidden[3][1] = NAN;
+  const HeadLoss loss = head_cross_entropy(in.hidden, in.head, in.targets, in.weights, 0.0, true, true);
+  EXPECT_TRUE(loss.losses.isnan().equal(in.hidden.isnan().any(1)));
+  EXPECT_TRUE(loss.d_hidden.isnan().any(1).equal(in.hidden.isnan().any(1)));
+  EXPECT_TRUE(loss.d_head.isnan().any().item<bool>());
 }
 
 TEST(HeadCrossEntropy, StaysFiniteForHugeLogits) {
@@ -119,6 +175,13 @@ TEST(HeadCrossEntropy, RefusesWhatDoesNotFit) {
   }
   wrong = in;
   wrong.head = at::zeros({11, 3});
+  EXPECT_THROW(run(wrong), ShapeError);
+  wrong.head = at::zeros({11, 2}, at::kBFloat16);
+  EXPECT_THROW(run(wrong), ShapeError);
+  wrong.head = at::Tensor();
+  EXPECT_THROW(run(wrong), ShapeError);
+  wrong = in;
+  wrong.hidden = in.hidden.to(at::kDouble);
   EXPECT_THROW(run(wrong), ShapeError);
   wrong = in;
   wrong.weights = at::zeros({3});
