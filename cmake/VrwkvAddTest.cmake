@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # vrwkv_add_test(FOLDER/NAME [LINK targets...] [RANKS n...] [LABELS labels...] [TIMEOUT seconds] [ARGS args...])
 #   Builds tests/FOLDER/NAME_test.cpp and registers it as FOLDER.NAME, or, with RANKS, as FOLDER.NAME.np<n> under mpirun
-#   for each count, with the label mpi. The target tests_<FOLDER> builds all tests of a folder.
+#   for each count, with the label mpi. A test with the label gpu is skipped where it
+#   says "no GPU here": it holds nothing that could be tested there. tests_<FOLDER> builds all tests of a folder.
 function(vrwkv_add_test path)
   cmake_parse_arguments(ARG "" "TIMEOUT" "LINK;RANKS;LABELS" ${ARGN})
   string(REPLACE "/" "." name ${path})
@@ -37,6 +38,9 @@ function(vrwkv_add_test path)
     target_link_libraries(${target} PRIVATE vrwkv::test_main)
     add_test(NAME ${name} COMMAND ${target})
     set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+    if("gpu" IN_LIST ARG_LABELS)
+      set_tests_properties(${name} PROPERTIES SKIP_REGULAR_EXPRESSION "no GPU here")
+    endif()
   endif()
 endfunction()
 

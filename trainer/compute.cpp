@@ -56,7 +56,10 @@ Compute choose_compute(const std::string& device, const std::string& precision, 
 }
 
 void use(const Compute& compute) {
-  if (compute.device.is_cuda()) kernels::use_cuda_device(compute.device.index());
+  if (!compute.device.is_cuda()) return;
+  kernels::use_cuda_device(compute.device.index());
+  // fp32 means fp32: LibTorch's convolutions would use TF32, its products do not unless told.
+  at::globalContext().setAllowTF32CuDNN(false);
 }
 
 std::int64_t peak_memory_bytes(const Compute& compute) {

@@ -8,8 +8,6 @@
 #include "kernels/adamw/adamw_reference.h"
 #include "kernels/cross_entropy/head_cross_entropy_reference.h"
 #include "kernels/squared_norm/squared_norm_reference.h"
-#include "kernels/token_shift/token_shift.h"
-#include "kernels/token_shift/token_shift_reference.h"
 #include "tests/kernels/norm_bonus_gate_cases.h"
 #include "tests/kernels/time_mix_operands_cases.h"
 #include "tests/kernels/wkv7_cases.h"
@@ -17,7 +15,6 @@
 namespace vrwkv::kernels {
 namespace {
 
-using test::int64_list;
 using test::relative_rms;
 using test::Wkv7Case;
 
@@ -102,13 +99,6 @@ INSTANTIATE_TEST_SUITE_P(Shapes, CudaNormBonusGate,
                                          test::NormBonusGateCase{70, 3, 128, at::kFloat},
                                          test::NormBonusGateCase{513, 12, 64, at::kBFloat16}),
                          test::norm_bonus_gate_case_name);
-
-TEST_F(Cuda, TokenShiftGivesTheReferencesBits) {
-  const at::Tensor x = at::randn({2, 7, 5}), previous = at::randn({2, 3, 5});
-  const at::Tensor starts = int64_list({0, 1, 4});
-  EXPECT_TRUE(
-      token_shift(x.cuda(), starts, previous.cuda()).cpu().equal(token_shift_reference(x, starts, previous)));
-}
 
 TEST_F(Cuda, HeadCrossEntropyMatchesReference) {
   const at::Tensor hidden = at::randn({130, 16}), head = at::randn({65536, 16}), weights = at::rand({130});
