@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/toml_reader.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -212,9 +214,9 @@ void TomlReader::fail_type(std::string_view key, std::string_view expected) cons
   const toml::node* node = table_ == nullptr ? nullptr : as_table(table_)->get(key);
   if (node == nullptr) {
     // Rather point at the misspelt key than at the one that it should be.
-    constexpr std::size_t kMisspelt = 2;
+    const std::size_t misspelt = std::max<std::size_t>(2, key.size() / 3);
     for (const std::string& unknown : unknown_keys())
-      if (edit_distance(unknown, key) <= kMisspelt) fail_unknown(unknown, std::string(key));
+      if (edit_distance(unknown, key) <= misspelt) fail_unknown(unknown, std::string(key));
     fail(key, fmt::format("is missing ({} is required). Add it.", expected));
   }
   std::ostringstream type;
@@ -360,8 +362,10 @@ void TomlReader::fail_unknown(const std::string& key, const std::string& near) c
       content_->was_set(full_name(key))
           ? "--set " + full_name(key)
           : fmt::format("{}:{}", content_->file.string(), table.find(key)->first.source().begin.line);
-  throw ConfigError("{}: unknown key '{}' (a misspelt key would train with the default).{}", where,
-                    full_name(key), near.empty() ? "" : fmt::format(" Did you mean '{}'?", near));
+  throw ConfigError("{}: unknown key '{}' (a misspelt key would train with the default). {}", where,
+                    full_name(key),
+                    near.empty() ? fmt::format("There are: {}.", fmt::join(known_, ", "))
+                                 : fmt::format("Did you mean '{}'?", near));
 }
 
 }  // namespace vrwkv

@@ -133,6 +133,12 @@ RunConfig read_run_config(TomlReader table, const std::filesystem::path& default
   return config;
 }
 
+/// Before any table is read, so that a misspelt one is told its right name, not which keys are missing.
+void reject_unknown_tables(TomlReader& root, std::initializer_list<const char*> tables) {
+  for (const char* table : tables) root.table(table);
+  root.reject_unknown_keys();
+}
+
 bool changes_numbers(const ResolvedKey& key) {
   // `stage` and `compat` are only the defaults of keys that count themselves.
   static const std::set<std::string> kSameBits = {
@@ -155,6 +161,8 @@ TrainerConfig read_trainer_config(TomlDocument document,
   if (run_directory)
     document.set("run.directory", std::filesystem::absolute(*run_directory).lexically_normal().string());
   TomlReader root = document.root();
+  reject_unknown_tables(
+      root, {"paths", "model", "vision", "data", "train", "optimizer", "sharding", "checkpoint", "run"});
   TrainerConfig config;
   const PathDefaults paths = read_paths(root.table("paths"), config.published);
   TomlReader model = root.table("model");
@@ -169,7 +177,6 @@ TrainerConfig read_trainer_config(TomlDocument document,
   config.optimizer = read_optimizer_config(root.table("optimizer"), config.train.steps);
   config.bucket_elements = read_sharding_config(root.table("sharding"));
   config.checkpoint = read_checkpoint_config(root.table("checkpoint"));
-  root.reject_unknown_keys();
   config.resolved_toml = document.resolved_toml();
   std::copy_if(document.resolved().begin(), document.resolved().end(),
                std::back_inserter(config.numeric_keys), changes_numbers);
@@ -178,6 +185,7 @@ TrainerConfig read_trainer_config(TomlDocument document,
 
 TrainerConfig read_model_only(TomlDocument document) {
   TomlReader root = document.root();
+  reject_unknown_tables(root, {"model", "vision", "data"});
   TrainerConfig config;
   TomlReader model = root.table("model");
   const bool original = model.one_of("compat", {"none", kOriginal}, "none") == kOriginal;
@@ -187,7 +195,6 @@ TrainerConfig read_model_only(TomlDocument document) {
   TomlReader data = root.table("data");
   data::read_sample_rules(data, config.data);
   data.reject_unknown_keys();
-  root.reject_unknown_keys();
   config.train.stage = 2;
   config.train.trainable = TrainableParts::of_stage(2);
   config.train.l2wrap = original ? L2Wrap::kAll : L2Wrap::kSupervised;

@@ -60,6 +60,15 @@ TEST(TomlReader, UnknownKeyNamesFileLineAndNearestName) {
             "Did you mean 'beta2'?");
 }
 
+TEST(TomlReader, AnUnknownKeyLikeNoOtherIsToldWhichThereAre) {
+  auto document = TomlDocument::parse("[data]\nctx = 2048\n", "x.toml");
+  auto table = document.root().table("data");
+  table.integer("context_length", 1, 9999, 2048);
+  table.text("order", "shuffled");
+  EXPECT_THAT(message_of([&] { table.reject_unknown_keys(); }),
+              HasSubstr("There are: context_length, order."));
+}
+
 TEST(TomlReader, WrongTypeRangeAndMissingKeySayWhereAndWhat) {
   auto document = TomlDocument::parse("[train]\nsteps = \"ten\"\nrate = 2.0\n", "x.toml");
   auto table = document.root().table("train");
@@ -99,6 +108,12 @@ TEST(TomlReader, AMisspeltRequiredKeyIsNamedItself) {
   const std::string message = message_of([&] { document.root().table("train").integer("steps", 1, 9); });
   EXPECT_THAT(message, HasSubstr("x.toml:3: unknown key 'train.stps'"));
   EXPECT_THAT(message, HasSubstr("Did you mean 'steps'?"));
+  auto original = TomlDocument::parse("[vision]\nnum_token_per_image = 4\n", "x.toml");
+  EXPECT_THAT(message_of([&] { original.root().table("vision").integer("tokens_per_image", 1, 9); }),
+              HasSubstr("x.toml:2: unknown key 'vision.num_token_per_image'"));
+  auto other = TomlDocument::parse("[train]\nsteps = 6\n", "x.toml");
+  EXPECT_THAT(message_of([&] { other.root().table("train").integer("stage", 1, 2); }),
+              HasSubstr("key 'train.stage': is missing"));
 }
 
 }  // namespace

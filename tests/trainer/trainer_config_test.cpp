@@ -186,6 +186,18 @@ TEST(TrainerConfig, AMisspeltKeyOfEveryTableIsToldTheRightName) {
 TEST(TrainerConfig, AMisspeltTableIsToldTheRightName) {
   const std::string text = test::tiny_run_toml() + "[optimiser]\nbeta1 = 0.5\n";
   EXPECT_THAT(message_of<ConfigError>([&] { read(text); }), HasSubstr("Did you mean 'optimizer'?"));
+  // In place of the right one, whose keys are missing then.
+  for (const std::string table : {"model", "vision", "data", "train", "optimizer"}) {
+    std::string renamed = test::tiny_run_toml();
+    const std::size_t place = renamed.find("[" + table + "]");
+    ASSERT_NE(place, std::string::npos) << table;
+    renamed.insert(place + 1 + table.size(), "s");
+    const auto line =
+        1 + std::count(renamed.begin(), renamed.begin() + static_cast<std::ptrdiff_t>(place), '\n');
+    EXPECT_THAT(message_of<ConfigError>([&] { read(renamed); }),
+                ::testing::AllOf(StartsWith(fmt::format("/cfg/run.toml:{}: unknown key '{}s'", line, table)),
+                                 HasSubstr(fmt::format("Did you mean '{}'?", table))));
+  }
 }
 
 TEST(TrainerConfig, RequiredKeysMustBeThere) {
