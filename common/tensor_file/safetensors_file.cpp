@@ -96,15 +96,17 @@ class Reader {
     if (type == kTypes.end()) refuse(result.name, "has an unknown dtype");
     result.type = type->type;
     result.element_bytes = type->bytes;
-    auto bytes = static_cast<std::uint64_t>(type->bytes);
+    auto bytes =
+        static_cast<std::uint64_t>(type->bytes);  // as if no size were 0, which so cannot hide huge ones
     for (const dom::element extent : shape) {
       std::uint64_t size = 0;
       if (extent.get(size) || size > bytes_.size() || result.shape.size() == 32)
         refuse(result.name, "has a wrong shape");
       result.shape.push_back(static_cast<std::int64_t>(size));
-      if (__builtin_mul_overflow(bytes, size, &bytes) || bytes > bytes_.size())
+      if (__builtin_mul_overflow(bytes, std::max<std::uint64_t>(size, 1), &bytes) || bytes > bytes_.size())
         refuse(result.name, "is larger than the file");
     }
+    if (result.numel() == 0) bytes = 0;
     std::array<std::uint64_t, 2> range{};
     std::size_t count = 0;
     for (const dom::element offset : offsets)

@@ -26,6 +26,13 @@ std::int64_t StoredTensor::numel() const {
   return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
 }
 
+std::uint64_t StoredTensor::span_bytes() const {
+  if (numel() == 0) return 0;
+  std::int64_t last = 0;
+  for (std::size_t d = 0; d < shape.size(); ++d) last += (shape[d] - 1) * strides[d];
+  return static_cast<std::uint64_t>((last + 1) * element_bytes);
+}
+
 TensorFile TensorFile::open(const std::filesystem::path& path) {
   MappedFile file = map(path);
   Contents contents = parse(file.content(), path.string());
@@ -33,7 +40,7 @@ TensorFile TensorFile::open(const std::filesystem::path& path) {
 }
 
 void TensorFile::drop(const StoredTensor& tensor) const noexcept {
-  file_.drop(tensor.begin, static_cast<std::size_t>(tensor.numel() * tensor.element_bytes));
+  file_.drop(tensor.begin, tensor.span_bytes());
 }
 
 Contents parse(std::string_view bytes, const std::string& name) {

@@ -15,7 +15,8 @@ namespace vrwkv::tensor_file {
 
 enum class ElementType { kFloat64, kFloat32, kFloat16, kBFloat16, kOther };
 
-/// Where a tensor lies in a file. What it says was checked: every element is inside the file.
+/// Where a tensor lies in a file. What it says was checked: every element is inside the file, and there are
+/// not more of them than the file has room for, though strides of 0 may repeat some.
 struct StoredTensor {
   std::string name;
   ElementType type = ElementType::kOther;
@@ -25,6 +26,8 @@ struct StoredTensor {
   std::uint64_t begin = 0;                 ///< of element 0, in bytes from the file's start
 
   std::int64_t numel() const;
+  /// Bytes from the first element to the end of the last one; 0 without elements.
+  std::uint64_t span_bytes() const;
 };
 
 /// A file of named tensors, memory-mapped: PyTorch's zip format (torch.save since 1.6) or safetensors, told
@@ -51,7 +54,7 @@ class TensorFile {
   const void* data(const StoredTensor& tensor) const noexcept {
     return file_.content().data() + tensor.begin;
   }
-  /// Lets go of the memory behind a contiguous tensor, which stays readable.
+  /// Lets go of the memory behind a tensor, which stays readable.
   void drop(const StoredTensor& tensor) const noexcept;
 
  private:

@@ -137,20 +137,23 @@ class Reader {
     return result;
   }
 
-  /// Every element, and not more elements than the storage has: a stride of 0 could otherwise make terabytes.
+  /// Every element; and no tensor is larger than the file: a stride of 0 could otherwise make terabytes.
   void check_inside(const StoredTensor& tensor, std::int64_t offset, std::int64_t elements) const {
+    const auto most = static_cast<std::int64_t>(bytes_.size()) / tensor.element_bytes;
     bool inside = tensor.shape.size() == tensor.strides.size() && offset >= 0 && offset <= elements;
+    bool empty = false;
     std::int64_t last = offset;
     std::int64_t count = 1;
     for (std::size_t d = 0; inside && d < tensor.shape.size(); ++d) {
       const std::int64_t size = tensor.shape[d];
       std::int64_t reach = 0;
+      empty = empty || size == 0;
       inside = size >= 0 && tensor.strides[d] >= 0 &&
                !__builtin_mul_overflow(std::max<std::int64_t>(size - 1, 0), tensor.strides[d], &reach) &&
-               !__builtin_add_overflow(last, reach, &last) && !__builtin_mul_overflow(count, size, &count) &&
-               count <= elements && (count == 0 || last < elements);
+               !__builtin_add_overflow(last, reach, &last) &&
+               !__builtin_mul_overflow(count, std::max<std::int64_t>(size, 1), &count) && count <= most;
     }
-    if (inside && tensor.shape.empty()) inside = offset < elements;
+    inside = inside && (empty || last < elements);
     if (!inside)
       throw_damaged(
           name_, fmt::format("tensor '{}' reaches beyond its storage of {} elements", tensor.name, elements));

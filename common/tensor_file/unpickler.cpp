@@ -139,6 +139,7 @@ class Machine {
   bool container(std::uint8_t opcode) {
     switch (opcode) {
       case '(':
+        if (marks_.size() >= kMostObjects) damaged("its pickle nests too deeply");
         marks_.push_back(stack_.size());
         return true;
       case ')':
@@ -206,6 +207,7 @@ class Machine {
     }
   }
   void remember(std::uint32_t place) {
+    if (memo_.size() >= kMostObjects) damaged("its pickle remembers too much");
     memo_[place] = pop();
     stack_.push_back(memo_[place]);
   }

@@ -7,22 +7,12 @@
 #include "common/error.h"
 #include "common/tensor_file/tensor_file.h"
 
-namespace {
-
-std::size_t last_byte(const vrwkv::tensor_file::StoredTensor& tensor) {
-  std::int64_t last = 0;
-  for (std::size_t d = 0; d < tensor.shape.size(); ++d) last += (tensor.shape[d] - 1) * tensor.strides[d];
-  return tensor.begin + static_cast<std::size_t>((last + 1) * tensor.element_bytes) - 1;
-}
-
-}  // namespace
-
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
   const std::string_view view(reinterpret_cast<const char*>(bytes), size);
   try {
     for (const auto& tensor : vrwkv::tensor_file::parse(view, "fuzz").tensors) {
-      if (tensor.numel() == 0) continue;
-      if (tensor.begin >= size || last_byte(tensor) >= size) __builtin_trap();
+      if (tensor.begin > size || tensor.span_bytes() > size - tensor.begin) __builtin_trap();
+      if (static_cast<std::size_t>(tensor.numel() * tensor.element_bytes) > size) __builtin_trap();
     }
   } catch (const vrwkv::Error&) {
   }
