@@ -111,7 +111,9 @@ class PartialFile {
 void write_forward(const model::VisualRwkv& model, const data::SampleReader& reader,
                    const data::SampleFile& samples, const ForwardOptions& options,
                    sharding::Collectives& alone, const std::filesystem::path& output) {
-  const sharding::FlatParameters parameters(options.trainable.trainable(model.parameters()));
+  // Without gradients nothing learns: the flat copy of what does would be memory for nothing.
+  const sharding::FlatParameters parameters(
+      options.gradients ? options.trainable.trainable(model.parameters()) : std::vector<NamedTensor>{});
   if (options.gradients && parameters.entries().empty())
     throw ConfigError(
         "forward: no parameter of this model learns in this stage (there are no gradients). Choose "
