@@ -93,16 +93,20 @@ void write_weight(TensorWriter& writer, const std::string& name, const Weight& w
   weight.release();
 }
 
-void write_file(const WeightSource& source, const Plan& file, OutputType type,
-                const std::map<std::string, std::string>& metadata) {
+std::vector<tensor_file::TensorHeader> headers_of(const WeightSource& source, const Plan& file) {
   std::vector<tensor_file::TensorHeader> headers;
   for (const auto& [name, weight] : source.table)
     if (const auto written = file.naming(name)) headers.push_back({*written, weight.shape});
   if (headers.empty())
     throw ConfigError("{}: has no tensors of the part that {} should hold.", source.where,
                       file.path.string());
+  return headers;
+}
+
+void write_file(const WeightSource& source, const Plan& file, OutputType type,
+                const std::map<std::string, std::string>& metadata) {
   const auto writer =
-      TensorWriter::create(format_of(file.path), file.path, std::move(headers), type, metadata);
+      TensorWriter::create(format_of(file.path), file.path, headers_of(source, file), type, metadata);
   for (const auto& [name, weight] : source.table)
     if (file.naming(name)) write_weight(*writer, name, weight, type);
   writer->finish();
@@ -115,8 +119,10 @@ std::vector<fs::path> export_weights(const WeightSource& source, ExportParts par
                                      const std::map<std::string, std::string>& metadata) {
   const at::NoGradGuard no_grad;
   format_of(output);
+  const std::vector<Plan> files = plan(parts, output);
+  for (const Plan& file : files) headers_of(source, file);  // all or none
   std::vector<fs::path> written;
-  for (const Plan& file : plan(parts, output)) {
+  for (const Plan& file : files) {
     write_file(source, file, type, metadata);
     written.push_back(file.path);
   }
