@@ -13,9 +13,10 @@ namespace {
 
 LoadedModel load(TrainerConfig config, const std::filesystem::path& path, const WeightSource& source) {
   weights::fill_ranks(config.model.language_model, source.table);
-  model::VisualRwkv model = model::VisualRwkv::uninitialized(config.model);
-  const std::string misfits = weights::describe_misfits(source.table, model, /*projector_is_optional=*/false);
+  const std::string misfits =
+      weights::describe_misfits(source.table, config.model, /*projector_is_optional=*/false);
   if (!misfits.empty()) throw ConfigError("{}: is not a whole model: {}.", source.where, misfits);
+  model::VisualRwkv model = model::VisualRwkv::uninitialized(config.model);
   weights::load(source.table, model);
   return {std::move(config), path, std::move(model)};
 }

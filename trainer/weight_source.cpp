@@ -84,16 +84,16 @@ model::ModelConfig with_ranks_of(model::ModelConfig config, const fs::path& chec
 }
 
 model::VisualRwkv make_model(model::ModelConfig config, const WeightSource& source, std::uint64_t seed) {
+  if (source.empty()) return {config, seed};
   weights::fill_ranks(config.language_model, source.table);
-  model::VisualRwkv model(config, seed,
-                          [&](const std::string& name) { return !source.table.contains(name); });
-  if (source.empty()) return model;
-  const std::string misfits = weights::describe_misfits(source.table, model, /*projector_is_optional=*/true);
+  const std::string misfits = weights::describe_misfits(source.table, config, /*projector_is_optional=*/true);
   if (!misfits.empty())
     throw ConfigError(
         "{}: does not fit the configured model: {}. Name the files of all its parts, and make [model] and "
         "[vision] those of the files.",
         source.where, misfits);
+  model::VisualRwkv model(config, seed,
+                          [&](const std::string& name) { return !source.table.contains(name); });
   weights::load(source.table, model);
   return model;
 }

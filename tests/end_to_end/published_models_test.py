@@ -131,6 +131,43 @@ class PublishedModelsTest(support.ProgramTest):
         self.assertIn("which one counts", result.err)
         self.assertFalse((self.folder / "imported").exists())
 
+    def edited(self, edit, source="whole.safetensors"):
+        """A copy of a safetensors file whose header `edit` changes in place."""
+        raw = (self.folder / source).read_bytes()
+        end = 8 + int.from_bytes(raw[:8], "little")
+        header = json.loads(raw[8:end])
+        edit(header)
+        text = json.dumps(header).encode()
+        (self.folder / "edited.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + raw[end:])
+        return "edited.safetensors"
+
+    def test_all_misfits_are_named_whatever_the_sizes_are_read_from(self):
+        self.call("checkpoint", "export", PUBLISHED / "visualrwkv.pth", "--output", "whole.safetensors")
+        self.call("checkpoint", "export", PUBLISHED / "rwkv7.pth", "--output", "bare.safetensors", "--parts", "rwkv")
+        missing = ["rwkv.emb.weight", "rwkv.blocks.1.att.w1", "vit.dino_featurizer.reg_token", "proj.gate.weight",
+                   "vit.siglip_featurizer.patch_embed.proj.weight", "vit.sam_featurizer.neck.0.weight"]
+        flattened = ["rwkv.blocks.0.att.r_k", "vit.dino_featurizer.pos_embed", "vit.sam_featurizer.blocks.1.attn.rel_pos_h"]
+
+        def spoil(header):
+            for name in missing:
+                del header[name]
+            for name in flattened:
+                header[name]["shape"] = [int(np.prod(header[name]["shape"]))]
+            header["rwkv.foreign"] = header["rwkv.ln_out.bias"]
+            header["rwkv.blocks.2.ln1.weight"]["dtype"] = "I16"
+
+        edited = self.edited(spoil)
+        forward = ["forward", "--samples", PUBLISHED / "samples.json", "--output", "o.h5", "--model"]
+        for command in (["checkpoint", "import", "--output", "spoilt"], forward):
+            error = self.call(*command, edited, expect=support.USAGE).err
+            for name in [*missing, *flattened, "rwkv.foreign", "rwkv.blocks.2.ln1.weight"]:
+                self.assertIn(name, error)
+        bare = self.edited(lambda header: [header.pop(name) for name in ("emb.weight", "blocks.0.att.x_r")], "bare.safetensors")
+        error = self.call("checkpoint", "import", bare, "--output", "spoilt", expect=support.USAGE).err
+        for name in ("rwkv.emb.weight", "rwkv.blocks.0.att.x_r"):
+            self.assertIn(name, error)
+        self.assertFalse((self.folder / "spoilt").exists())
+
     def test_damage_is_told_from_wrong_use(self):
         broken = self.folder / "broken.pth"
         broken.write_bytes((PUBLISHED / "rwkv7.pth").read_bytes()[:100_000])
@@ -138,6 +175,8 @@ class PublishedModelsTest(support.ProgramTest):
         self.call("forward", "--model", "nowhere.pth", "--samples", "x.json", "--output", "o.h5", expect=support.USAGE)
         self.run_import(["visualrwkv.pth"])
         self.call("checkpoint", "export", "imported", "--output", "model.zip", expect=support.USAGE)
+        self.call("checkpoint", "export", PUBLISHED / "rwkv7.pth", "--output", "half.pth", "--parts", "split", expect=support.USAGE)
+        self.assertFalse((self.folder / "half_rwkv.pth").exists())    # there is nothing for half_visual.pth
         self.run_import(["visualrwkv.pth"], expect=support.USAGE)    # there is one already
 
     def config(self, **tables):

@@ -64,8 +64,8 @@ at::Generator ParameterFactory::generator(const std::string& name) const {
 at::Tensor ParameterFactory::add(const std::string& name, at::IntArrayRef shape,
                                  const std::function<void(at::Tensor&)>& fill) const {
   const at::NoGradGuard no_grad;
-  at::Tensor tensor = at::empty(shape, at::kFloat);
-  if (draws_(prefix_ + name)) fill(tensor);
+  at::Tensor tensor = at::empty(shape, at::TensorOptions(at::kFloat).device(draws_ ? at::kCPU : at::kMeta));
+  if (draws_ && draws_(prefix_ + name)) fill(tensor);
   list_->push_back({prefix_ + name, tensor});
   return tensor;
 }

@@ -17,7 +17,8 @@ namespace vrwkv::model {
 /// its values depend on neither the global generator, nor threads, nor what else was made.
 class ParameterFactory {
  public:
-  /// Which parameters are drawn, by full name; the others keep what memory holds.
+  /// Which parameters are drawn, by full name; the others keep what memory holds. An empty function: none has
+  /// memory, they are on the meta device.
   using Draws = std::function<bool(const std::string&)>;
   /// @param list  where parameters are added; must outlive the factory.
   ParameterFactory(std::uint64_t seed, Draws draws, std::vector<NamedTensor>& list, std::string prefix = {});

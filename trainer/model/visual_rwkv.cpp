@@ -76,6 +76,9 @@ VisualRwkv::VisualRwkv(const ModelConfig& config, std::uint64_t seed)
 VisualRwkv VisualRwkv::uninitialized(const ModelConfig& config) {
   return {config, 0, [](const std::string&) { return false; }};
 }
+std::vector<NamedTensor> VisualRwkv::shapes(const ModelConfig& config) {
+  return Parts(config, 0, /*draws=*/{}).parameters;
+}
 VisualRwkv::VisualRwkv(VisualRwkv&&) noexcept = default;
 VisualRwkv& VisualRwkv::operator=(VisualRwkv&&) noexcept = default;
 VisualRwkv::~VisualRwkv() = default;

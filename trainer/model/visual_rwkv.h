@@ -42,6 +42,8 @@ class VisualRwkv {
              const std::function<bool(const std::string&)>& draws);
   /// Parameters without values, for a caller that loads all of them.
   static VisualRwkv uninitialized(const ModelConfig& config);
+  /// Names and shapes of all parameters: tensors on LibTorch's meta device, which have no memory.
+  static std::vector<NamedTensor> shapes(const ModelConfig& config);
   VisualRwkv(VisualRwkv&&) noexcept;
   VisualRwkv& operator=(VisualRwkv&&) noexcept;
   ~VisualRwkv();

@@ -17,10 +17,14 @@ void fill_ranks(model::LanguageModelConfig& config, const WeightTable& table);
 /// What shapes do not say follows the published models: attention heads of 64 channels in DINOv2, of 72 in
 /// SigLIP where they divide its width and 64 otherwise (SAM's show in its position tables); the encoders'
 /// output is that of the second-to-last block there is; encoders of one grid, SAM's where it is in use, else
-/// that of `default_image_size` pixels when the positions are `native` ones, which will be resampled, else
+/// that of kDefaultImageSize pixels when the positions are `native` ones, which will be resampled, else
 /// that of the positions; as many tokens per image as the grid has places.
 /// @param where  begins messages.
-/// @throws ConfigError naming a tensor that is missing or has the wrong number of dimensions.
+///
+/// A size is what most of the tensors that show it agree on, and the published one where none does, so that
+/// describe_misfits() can name all that does not fit.
+/// @throws ConfigError when there is no language model, or the number of heads of an encoder is anybody's
+/// guess.
 model::ModelConfig infer_model_config(const WeightTable& table, bool native, const std::string& where);
 inline constexpr std::int64_t kDefaultImageSize = 448;
 

@@ -34,29 +34,35 @@ void append_list(std::string& text, const char* title, const std::vector<std::st
 
 }  // namespace
 
-std::string describe_misfits(const WeightTable& table, const model::VisualRwkv& model,
+std::string describe_misfits(const WeightTable& table, const model::ModelConfig& config,
                              bool projector_is_optional) {
-  std::vector<std::string> missing, surplus, misshapen;
+  std::vector<std::string> missing, surplus, misshapen, not_floating;
   std::set<std::string> wanted;
   const bool new_projector = projector_is_optional && !holds_projector(table);
-  for (const auto& [name, parameter] : model.parameters()) {
+  for (const auto& [name, parameter] : model::VisualRwkv::shapes(config)) {
     wanted.insert(name);
     const auto found = table.find(name);
     if (found == table.end()) {
       const bool optional =
-          model::VisualRwkv::is_unused(model.config(), name) || (new_projector && name.starts_with("proj."));
+          model::VisualRwkv::is_unused(config, name) || (new_projector && name.starts_with("proj."));
       if (!optional) missing.push_back(name);
     } else if (!fits(found->second, parameter)) {
       misshapen.push_back(fmt::format("{} is ({}), not ({})", name, fmt::join(found->second.shape, ", "),
                                       fmt::join(parameter.sizes(), ", ")));
     }
   }
-  for (const auto& [name, weight] : table)
-    if (!wanted.contains(name)) surplus.push_back(name);
+  for (const auto& [name, weight] : table) {
+    if (!wanted.contains(name)) {
+      surplus.push_back(name);
+    } else if (!weight.is_floating) {
+      not_floating.push_back(name);
+    }
+  }
   std::string text;
   append_list(text, "missing", missing);
   append_list(text, "surplus", surplus);
   append_list(text, "other shape", misshapen);
+  append_list(text, "not floating-point", not_floating);
   return text;
 }
 

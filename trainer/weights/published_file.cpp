@@ -3,10 +3,10 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <optional>
-#include <set>
 
 #include "common/error.h"
 #include "common/tensor_file/tensor_file.h"
@@ -53,7 +53,8 @@ Weight weight_of(const File& file, const StoredTensor& tensor) {
                 const at::Tensor whole = view(*file, tensor);
                 return whole.dim() == 0 ? whole : whole.narrow(0, first, count);
               },
-          .release = [file, &tensor] { file->drop(tensor); }};
+          .release = [file, &tensor] { file->drop(tensor); },
+          .is_floating = tensor.type != ElementType::kOther};
 }
 
 bool starts_with_any(const std::string& name, std::initializer_list<const char*> prefixes) {
@@ -62,24 +63,28 @@ bool starts_with_any(const std::string& name, std::initializer_list<const char*>
   return false;
 }
 
+/// By any of the tensors that only one kind has, so that a file that lacks others is still told what it
+/// lacks.
 FileKind kind_of(const TensorFile& file) {
-  std::set<std::string> names;
-  bool has_trunk = false, has_image_encoder = false;
-  for (const StoredTensor& tensor : file.tensors()) {
-    names.insert(tensor.name);
-    if (starts_with_any(tensor.name, {"rwkv.", "vit.", "proj."})) return FileKind::kVisualRwkv;
-    has_trunk = has_trunk || tensor.name.starts_with("visual.trunk.");
-    has_image_encoder = has_image_encoder || tensor.name.starts_with("image_encoder.");
-  }
-  if (has_trunk || names.contains("attn_pool.latent")) return FileKind::kSiglip;
-  if (has_image_encoder || names.contains("neck.0.weight")) return FileKind::kSam;
-  if (names.contains("emb.weight") && names.contains("blocks.0.att.x_r")) return FileKind::kLanguageModel;
-  if (names.contains("cls_token") && names.contains("blocks.0.ls1.gamma")) return FileKind::kDinoV2;
-  if (names.contains("emb.weight") && names.contains("blocks.0.att.time_decay"))
+  const auto any_begins = [&](std::initializer_list<const char*> prefixes) {
+    return std::any_of(file.tensors().begin(), file.tensors().end(),
+                       [&](const StoredTensor& tensor) { return starts_with_any(tensor.name, prefixes); });
+  };
+  const auto any_contains = [&](const char* text) {
+    return std::any_of(file.tensors().begin(), file.tensors().end(), [&](const StoredTensor& tensor) {
+      return tensor.name.find(text) != std::string::npos;
+    });
+  };
+  if (any_begins({"rwkv.", "vit.", "proj."})) return FileKind::kVisualRwkv;
+  if (any_begins({"visual.trunk.", "attn_pool."})) return FileKind::kSiglip;
+  if (any_begins({"image_encoder.", "neck."})) return FileKind::kSam;
+  if (any_contains(".att.time_"))
     throw ConfigError(
-        "{}: holds an RWKV language model older than RWKV-7 (its blocks have att.time_decay), which this "
+        "{}: holds an RWKV language model older than RWKV-7 (its blocks have att.time_...), which this "
         "version does not read. Use an RWKV-x070 file.",
         file.path().string());
+  if (any_contains(".att.")) return FileKind::kLanguageModel;
+  if (any_contains(".ls1.gamma")) return FileKind::kDinoV2;
   throw ConfigError(
       "{}: its {} tensors are of no model we know (the first is '{}'). It should hold RWKV-7, DINOv2 with "
       "LayerScale, SigLIP, SAM or VisualRWKV.",

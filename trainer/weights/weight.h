@@ -15,11 +15,13 @@ namespace vrwkv::weights {
 struct Weight {
   std::vector<std::int64_t> shape = {};
   /// Elements of rows [first, first + count) of dimension 0, in the stored floating-point type.
+  /// @throws ConfigError when `is_floating` is false.
   std::function<at::Tensor(std::int64_t first, std::int64_t count)> rows = {};
   /// Lets go of memory that reading took; the tensor can still be read again.
   std::function<void()> release = [] {};
   /// (1, n * n, D): one vector for each place of a square grid, so that another grid's can be computed.
   bool is_position_grid = false;
+  bool is_floating = true;  ///< false: integers or the like, which no weight is
 
   std::int64_t numel() const;
   at::Tensor all() const { return rows(0, shape.empty() ? 1 : shape[0]); }

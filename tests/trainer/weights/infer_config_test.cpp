@@ -12,8 +12,8 @@ namespace {
 /// Names and shapes of all parameters, which is all that a file says.
 WeightTable shapes_of(const model::ModelConfig& config) {
   WeightTable table;
-  const auto model = model::VisualRwkv::uninitialized(config);
-  for (const auto& [name, tensor] : model.parameters()) table[name].shape = tensor.sizes().vec();
+  for (const auto& [name, tensor] : model::VisualRwkv::shapes(config))
+    table[name].shape = tensor.sizes().vec();
   return table;
 }
 
@@ -66,7 +66,7 @@ TEST(InferConfig, TakesOtherSizesFromTheShapes) {
                           .depth = 3,
                           .heads = 2,
                           .mlp_hidden = 96,
-                          .registers = 0};
+                          .registers = 3};
   config.vision.siglip = {
       .image_size = 48, .patch_size = 8, .width = 128, .depth = 5, .heads = 2, .mlp_hidden = 40};
   config.vision.sam = {.image_size = 96,
@@ -83,14 +83,40 @@ TEST(InferConfig, TakesOtherSizesFromTheShapes) {
   expect_equal(infer_model_config(shapes_of(config), /*native=*/false, "file"), config);
 }
 
-TEST(InferConfig, NamesWhatIsMissing) {
+TEST(InferConfig, NoSingleTensorDecides) {
+  model::ModelConfig config = published(3, 768, 128);
+  config.vision.dinov2->depth = config.vision.siglip->depth = config.vision.sam->depth = 3;
+  config.vision.sam->global_blocks = {2};
+  const WeightTable whole = shapes_of(config);
+  for (const auto& [name, weight] : whole) {
+    WeightTable table = whole;
+    table.erase(name);
+    expect_equal(infer_model_config(table, /*native=*/false, "file"), config);
+    table[name].shape = {};
+    expect_equal(infer_model_config(table, /*native=*/false, "file"), config);
+    table[name] = weight;
+    --table[name].shape[0];  // and one row too few
+    expect_equal(infer_model_config(table, /*native=*/false, "file"), config);
+  }
+}
+
+TEST(InferConfig, AMissingBlockIsNoSmallerModel) {
   WeightTable table = shapes_of(published(12, 768, 128));
-  table.erase("rwkv.emb.weight");
+  std::erase_if(table, [](const auto& entry) { return entry.first.starts_with("rwkv.blocks.5."); });
+  EXPECT_EQ(infer_model_config(table, false, "file").language_model.n_layer, 12);
+  // But one tensor does not make a million blocks.
+  table["rwkv.blocks.1000000.ln1.weight"].shape = {768};
+  EXPECT_LT(infer_model_config(table, false, "file").language_model.n_layer, 100);
+}
+
+TEST(InferConfig, WithoutALanguageModelThereIsNoModel) {
+  WeightTable table = shapes_of(published(12, 768, 128));
+  std::erase_if(table, [](const auto& entry) { return entry.first.starts_with("rwkv."); });
   try {
     infer_model_config(table, false, "weights.pth");
     FAIL() << "nothing was thrown";
   } catch (const ConfigError& error) {
-    EXPECT_NE(std::string(error.what()).find("weights.pth: tensor 'rwkv.emb.weight' is missing"),
+    EXPECT_NE(std::string(error.what()).find("weights.pth: holds no language model (rwkv.emb.weight"),
               std::string::npos)
         << error.what();
   }

@@ -41,7 +41,7 @@ class Load : public ::testing::Test {
 };
 
 TEST_F(Load, ConvertsEveryParameter) {
-  EXPECT_EQ(describe_misfits(table_, target_, false), "");
+  EXPECT_EQ(describe_misfits(table_, target_.config(), false), "");
   load(table_, target_);
   for (std::size_t i = 0; i < source_.parameters().size(); ++i) {
     const at::Tensor expected = source_.parameters()[i].tensor.to(at::kBFloat16).to(at::kFloat);
@@ -53,24 +53,26 @@ TEST_F(Load, NamesAllThatDoesNotFit) {
   table_.erase("rwkv.head.weight");
   table_.emplace("rwkv.extra", weight_of(at::zeros({1})));
   table_["proj.ln_v.bias"] = weight_of(at::zeros({31}));
-  const std::string misfits = describe_misfits(table_, target_, false);
+  table_["rwkv.ln_out.bias"].is_floating = false;
+  const std::string misfits = describe_misfits(table_, target_.config(), false);
   EXPECT_THAT(misfits, HasSubstr("missing: rwkv.head.weight"));
   EXPECT_THAT(misfits, HasSubstr("surplus: rwkv.extra"));
   EXPECT_THAT(misfits, HasSubstr("proj.ln_v.bias is (31), not (32)"));
+  EXPECT_THAT(misfits, HasSubstr("not floating-point: rwkv.ln_out.bias"));
 }
 
 TEST_F(Load, TheProjectorMayBeMissingAsAWhole) {
   std::erase_if(table_, [](const auto& entry) { return entry.first.starts_with("proj."); });
-  EXPECT_EQ(describe_misfits(table_, target_, true), "");
-  EXPECT_THAT(describe_misfits(table_, target_, false), HasSubstr("proj.gate.weight"));
+  EXPECT_EQ(describe_misfits(table_, target_.config(), true), "");
+  EXPECT_THAT(describe_misfits(table_, target_.config(), false), HasSubstr("proj.gate.weight"));
   table_.emplace("proj.gate.weight", weight_of(at::zeros({16, 16})));
-  EXPECT_THAT(describe_misfits(table_, target_, true), HasSubstr("proj.o_proj.weight"));
+  EXPECT_THAT(describe_misfits(table_, target_.config(), true), HasSubstr("proj.o_proj.weight"));
 }
 
 TEST_F(Load, UnusedEndsMayBeMissing) {
   const std::string unused = "vit.siglip_featurizer.attn_pool.latent";
   table_.erase(unused);
-  EXPECT_EQ(describe_misfits(table_, target_, false), "");
+  EXPECT_EQ(describe_misfits(table_, target_.config(), false), "");
   load(table_, target_);
   for (const auto& [name, tensor] : target_.parameters())
     if (name == unused) {
@@ -83,9 +85,10 @@ TEST_F(Load, ResamplesPositionsOfAnotherGrid) {
   // What varies by column varies by column afterwards. (The values: end_to_end.published_models.)
   const at::Tensor columns = at::arange(7, at::kFloat).view({1, 1, 7, 1}).expand({1, 7, 7, 16});
   table_[name] = weight_of(columns.reshape({1, 49, 16}).contiguous());
-  EXPECT_THAT(describe_misfits(table_, target_, false), HasSubstr(name)) << "only position grids may differ";
+  EXPECT_THAT(describe_misfits(table_, target_.config(), false), HasSubstr(name))
+      << "only position grids may differ";
   table_[name].is_position_grid = true;
-  EXPECT_EQ(describe_misfits(table_, target_, false), "");
+  EXPECT_EQ(describe_misfits(table_, target_.config(), false), "");
   load(table_, target_);
   for (const auto& [parameter, tensor] : target_.parameters()) {
     if (parameter != name) continue;
