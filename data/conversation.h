@@ -26,7 +26,7 @@ enum class ConversationRules {
   kVisualRwkv,  ///< as the original: see docs/compatibility.md
 };
 
-/// Renders and tokenizes a conversation as the original does (visualrwkv.md 2.2 to 2.5), without cutting it:
+/// Renders and tokenizes a conversation as the original's dataset.py does, without cutting it:
 /// turns are cleaned, rendered `User: text\n\n` or `Assistant: text\n\n` and tokenized each on its own; in a
 /// sample with images each `<image>` mark moves to the front of its turn and becomes `tokens_per_image`
 /// placeholders. Labels leave out human turns and each `Assistant:`. kStrict: any spelling of "human" and

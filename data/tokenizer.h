@@ -15,8 +15,8 @@ namespace vrwkv::data {
 /// The id that holds the place of image features, with truncated vocabularies too. It has no text and is
 /// never looked up in the embedding.
 inline constexpr std::int64_t kImageToken = 65535;
-/// "\n\n", which ends every turn (but see visualrwkv.md 2.4: "。\n" wins the longest match and leaves a lone
-/// "\n").
+/// "\n\n", which ends every turn, but not one that ends in "。", "，" or "…": with the first "\n" they are
+/// one token, the longest match, and a lone "\n" is left.
 inline constexpr std::int64_t kStopToken = 261;
 /// The label of a position without loss.
 inline constexpr std::int64_t kIgnoreIndex = -100;

@@ -12,7 +12,7 @@ import numpy as np
 import torch_format
 
 RANDOM = np.random.default_rng(20250204)
-# layers, width, ranks of w, a, v, g (visualrwkv.md 1.1)
+# layers, width, ranks of w, a, v, g, as in the published files
 LANGUAGE_MODELS = {
     "0b1": (12, 768, (64, 64, 32, 128), "RWKV-x070-World-0.1B-v2.8-20241210-ctx4096.pth"),
     "0b4": (24, 1024, (64, 64, 32, 128), "RWKV-x070-World-0.4B-v2.9-20250107-ctx4096.pth"),

@@ -52,7 +52,7 @@ TEST(PythonText, CollapsesOnlyWhatLiesBetweenNewlines) {
   EXPECT_EQ(collapse_blank_lines(""), "");
 }
 
-// visualrwkv.md, appendix A.
+// Computed with the original's dataset.py.
 TEST(Conversation, GoldenSample) {
   const auto encoded = encode_conversation(record({{"human", "What color is the car?\n<image>"},
                                                    {"gpt", "Red."},

@@ -6,7 +6,7 @@
 namespace vrwkv::trainer {
 namespace {
 
-// Computed with the original's my_lr (visualrwkv.md, appendix A).
+// Computed with the original's my_lr.
 TEST(LearningRateSchedule, GivesTheOriginalsRates) {
   const LearningRateSchedule stage_1 = {.initial = 1e-3, .final = 5e-5, .warmup_steps = 0, .steps = 2000};
   EXPECT_DOUBLE_EQ(stage_1.at(0), 9.999994139923592e-4);
