@@ -28,7 +28,8 @@ SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,
         {"dtype", type_name(type)}, {"shape", tensor.shape}, {"data_offsets", {begin, begin + bytes}}};
     begin += bytes;
   }
-  std::string text = header.dump();
+  // A path in the metadata may be no UTF-8; JSON must be.
+  std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   text.append((8 - text.size() % 8) % 8, ' ');  // the data start on a multiple of 8
   const std::uint64_t length = text.size();
   file_.append({reinterpret_cast<const char*>(&length), sizeof length});

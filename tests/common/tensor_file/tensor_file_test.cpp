@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "common/error.h"
+#include "common/tensor_file/tensor_writer.h"
 
 namespace vrwkv::tensor_file {
 namespace {
@@ -108,6 +109,14 @@ TEST_P(AnyFormat, ReadsEveryType) {
 TEST(SafetensorsFile, KeepsMetadata) {
   const TensorFile file = TensorFile::open(fixture("types.safetensors"));
   EXPECT_EQ(file.metadata(), (std::map<std::string, std::string>{{"format", "pt"}, {"language", "日本語"}}));
+}
+
+TEST(SafetensorsFile, TextsThatAreNoUtf8AreWrittenAsReplacements) {
+  const auto path = std::filesystem::path(::testing::TempDir()) / "odd.safetensors";
+  const auto writer = TensorWriter::create(TensorWriter::Format::kSafetensors, path, {{"empty", {0}}},
+                                           OutputType::kFloat32, {{"source", "run-\xff"}});
+  writer->finish();
+  EXPECT_EQ(TensorFile::open(path).metadata().at("source"), "run-\uFFFD");
 }
 
 class Views : public ::testing::TestWithParam<const char*> {};
