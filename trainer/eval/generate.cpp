@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "data/python_text.h"
 #include "trainer/model/layers.h"
 
 namespace vrwkv::eval {
@@ -55,12 +56,6 @@ class Decoder {
   bool answered_ = false;
 };
 
-std::string strip(const std::string& text) {
-  const char* blank = " \t\n\r\f\v";
-  const std::size_t first = text.find_first_not_of(blank);
-  return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(blank) - first + 1);
-}
-
 }  // namespace
 
 std::string generate(const model::VisualRwkv& model, const data::Tokenizer& tokenizer,
@@ -80,7 +75,7 @@ std::string generate(const model::VisualRwkv& model, const data::Tokenizer& toke
     x = model.embed(at::tensor({token}, at::kLong));
   }
   const std::string text = tokenizer.decode(answer);
-  return strip(text.substr(0, text.find("\n\n")));
+  return std::string(data::strip(std::string_view(text).substr(0, text.find("\n\n"))));
 }
 
 }  // namespace vrwkv::eval

@@ -27,7 +27,8 @@ struct GenerateOptions {
 
 /// Answers `prompt` (a packed micro-batch of one sequence) greedily: the prompt runs once, then each token
 /// costs one step of the recurrent state (without left_padding). Ends at the stop token, at id 0 or after
-/// max_new_tokens; the text is cut at its first blank line and stripped.
+/// max_new_tokens; the text is cut at its first blank line and stripped
+/// as in Python.
 std::string generate(const model::VisualRwkv& model, const data::Tokenizer& tokenizer,
                      const data::MicroBatch& prompt, const GenerateOptions& options);
 

@@ -131,6 +131,7 @@ TEST(Generate, EndsAtTheStopTokenAndAtIdZero) {
 TEST(Generate, CutsAtABlankLineAndStrips) {
   EXPECT_EQ(answer_of(token_of('\n'), 9), "");
   EXPECT_EQ(answer_of(token_of(' '), 9), "");
+  EXPECT_EQ(answer_of(token_of('\x1c'), 9), "");  // white space to Python
 }
 
 TEST(Generate, WhatIsNotTextBecomesTheReplacementCharacter) {
