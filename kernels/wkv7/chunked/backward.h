@@ -34,7 +34,7 @@ struct BackwardShared {
 
   BackwardStage stages[kStages];
   Published published[kPublished];
-  Block pair_gradients[2][4];  // dL, dM, dG, dE of two chunks in turn
+  Block rooms[kChainWarps];
 };
 using LargeBackwardShared = BackwardShared<4, 2>;
 using SmallBackwardShared = BackwardShared<3, 1>;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/wkv7/chunked/backward.h"
+#include "kernels/wkv7/chunked/store_tokens.h"
 
 namespace vrwkv::kernels::cuda::chunked {
 
@@ -24,18 +25,14 @@ class BackwardChain {
 #pragma unroll 1
       for (int chunk = end - 1; chunk >= first; --chunk) Bar::stage_full_wait(number(chunk));
       const Left first_u_t = removed_values(stage(first), state, warp_, lane_);
-#pragma unroll 1
-      for (int chunk = end - 1; chunk >= first; --chunk) {
-        StateFactors s0 = state;
-        Left u_t = first_u_t;
-        if (chunk > first) {
-          s0 = state_after(stage(first), state, first_u_t);
-          u_t = removed_values(stage(chunk), s0, warp_, lane_);
-        } else if (group > 0) {
-          state = kept_state(group - 1);  // on its way during the step
-        }
-        step(chunk, s0, u_t, gradient);
+      if (end - first > 1) {
+        const StateFactors second = state_after(stage(first), state, first_u_t);
+        step(first + 1, second, removed_values(stage(first + 1), second, warp_, lane_), gradient);
       }
+      StateFactors before = state;
+      if (group > 0) before = kept_state(group - 1);  // on its way during the step
+      step(first, state, first_u_t, gradient);
+      state = before;
       end = first;
     }
     store_rows(arguments_.of_inputs.initial_state, device::block_index(), gradient, warp_, lane_);
@@ -70,25 +67,19 @@ class BackwardChain {
     const Left dy_t = left_transposed(stage.dy.blocks[warp_], lane_);
     Sums z;  // Z^T = dY^T (G T) + D W_b^T
     multiply_add(z, dy_t, right(stage.gt, lane_));
-#pragma unroll
-    for (int i = 0; i < kBlocks; ++i) {
-      multiply_add(z, d.block[i], right_transposed(stage.wb.blocks[i], lane_));
-    }
+    add_product(z, d, stage.wb, lane_);
     const Left z_t = rounded(z);
     add_outer(gradient, dy_t, stage.rho, lane_);
     add_outer(gradient, z_t, stage.alpha, lane_);
     publish(n, u_t, z_t, d, state);
 
-    Sums dv;  // E^T dY + M^T Z + kappa D^T
-    multiply_add(dv, left_transposed(stage.e, lane_), transposed(dy_t));
-    multiply_add(dv, left_transposed(stage.m, lane_), transposed(z_t));
-#pragma unroll
-    for (int i = 0; i < kBlocks; ++i) {
-      multiply_add(dv, left(stage.kappa.blocks[i], lane_), transposed(d.block[i]));
-    }
+    Sums dv;  // dV^T = dY^T E + Z^T M + D kappa^T
+    multiply_add(dv, dy_t, right(stage.e, lane_));
+    multiply_add(dv, z_t, right(stage.m, lane_));
+    add_product(dv, d, stage.kappa, lane_);
     if (n + Shared::kStages < chunks_) Bar::stage_free_arrive(n);
-    store_tokens(arguments_.of_inputs.v + task_.row(chunk, 0) + warp_ * kChunk, task_.row_elements,
-                 task_.chunk_tokens(chunk), rounded(dv), lane_);
+    store_transposed(arguments_.of_inputs.v, TokenRows(task_, chunk, warp_, lane_), rounded(dv),
+                     shared_.rooms[warp_], lane_);
   }
 
   __device__ void publish(int n, const Left& u_t, const Left& z_t, const StateFactors& d,

@@ -2,31 +2,9 @@
 #pragma once
 
 #include "kernels/wkv7/chunked/backward.h"
+#include "kernels/wkv7/chunked/store_tokens.h"
 
 namespace vrwkv::kernels::cuda::chunked {
-
-/// Writes x (16 channels, the chunk's tokens) transposed to where `to` points for the first channel of its
-/// token 0. `room` is of the warp alone, and no lane may use it before the warp's next barrier.
-__device__ __forceinline__ void store_transposed(Bf16* to, int row_elements, int tokens, const Left& x,
-                                                 Block& room, const Lane& lane) {
-  // Read with rows in this order, a lane has four neighbours of a token: channels 2 c2 ..
-  const int row = lane.index % 8;
-  const int channel = row / 2 * 4 + row % 2 + lane.index / 8 % 2 * 2;
-  const auto place = [](int of) { return of ^ of / 8 * 2; };  // all banks once, either way
-#pragma unroll
-  for (int n = 0; n < 4; ++n) room.pair(place(lane.g + n % 2 * 8), n / 2 * 8 + lane.c2) = x.at[n];
-  device::warp_barrier();
-  Right of_tokens;
-  device::load_matrices<true>(of_tokens.at, &room.pair(place(channel), lane.index / 16 * 8));
-#pragma unroll
-  for (int j = 0; j < 2; ++j) {
-    const int token = lane.g + j * 8;
-    if (token < tokens) {
-      const Pair2 four = {{of_tokens.at[2 * j], of_tokens.at[2 * j + 1]}};
-      *reinterpret_cast<Pair2*>(to + static_cast<std::int64_t>(token) * row_elements + 2 * lane.c2) = four;
-    }
-  }
-}
 
 /// A warp of the backward's gradients: those of r, w, k, a, b for sixteen keys. Matrices are transposed, a
 /// row a key and a column a token, so that the sums over tokens that dw needs stay within four lanes.
@@ -45,9 +23,11 @@ class BackwardGradients {
       Gradients gradients;
       const Sums pairs = multiply_state(stage, shared_.published[n % Shared::kPublished], gradients);
       if (n + Shared::kPublished < chunks) Bar::consumed_arrive(n);
-      Block(&pair_gradients)[4] = shared_.pair_gradients[n % 2];
+      // Once a chunk is published nobody reads its W and W_b: here is room for the pairs, in write() for a
+      // lane.
+      Block(&pair_gradients)[4] = stage.wb.blocks;
       store(pair_gradients[warp_], rounded(pairs), lane_);
-      Bar::pair_gradients_wait();  // also: all have read those of chunk n - 1, which n + 1 overwrites
+      Bar::pair_gradients_wait();
 
       const Left alpha = left_transposed(stage.alpha.blocks[warp_], lane_);
       const Left rho = left_transposed(stage.rho.blocks[warp_], lane_);
@@ -190,19 +170,18 @@ class BackwardGradients {
     }
   }
 
-  /// Through the stage's W and W_b, which nobody reads once a chunk is published.
   __device__ void write(BackwardStage& stage, int chunk, const Gradients& gradients, const Sums& dw) const {
-    Block &first = stage.w.blocks[warp_], &second = stage.wb.blocks[warp_];
-    const std::int64_t at = task_.row(chunk, 0) + warp_ * kChunk;
-    const int tokens = task_.chunk_tokens(chunk);
-    const auto store = [&](Bf16* to, const Sums& x, Block& room) {
-      store_transposed(to + at, task_.row_elements, tokens, rounded(x), room, lane_);
+    Block& room = stage.w.blocks[warp_];
+    const TokenRows rows(task_, chunk, warp_, lane_);
+    const auto store = [&](Bf16* to, const Sums& x) {
+      store_transposed(to, rows, rounded(x), room, lane_);
+      device::warp_barrier();
     };
-    store(out_.a, gradients.alpha, first);
-    store(out_.r, gradients.rho, second);
-    store(out_.b, gradients.beta, first);
-    store(out_.k, gradients.kappa, second);
-    store(out_.w, dw, first);
+    store(out_.a, gradients.alpha);
+    store(out_.r, gradients.rho);
+    store(out_.b, gradients.beta);
+    store(out_.k, gradients.kappa);
+    store(out_.w, dw);
   }
 
   const Wkv7ChunkedInputGradients& out_;

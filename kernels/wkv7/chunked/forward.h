@@ -5,6 +5,7 @@
 
 #include "kernels/wkv7/chunked/prepare.h"
 #include "kernels/wkv7/chunked/state_rows.h"
+#include "kernels/wkv7/chunked/store_tokens.h"
 
 namespace vrwkv::kernels::cuda::chunked {
 
@@ -20,6 +21,7 @@ struct ForwardShared {
   static constexpr int kStages = 4;
   static constexpr int kThreads = (kChainWarps + kStages) * device::kWarpLanes;
   ForwardStage stages[kStages];
+  Block rooms[kChainWarps];
 };
 
 void launch_forward(const ForwardArguments& arguments, std::int64_t blocks, void* stream);
@@ -72,11 +74,12 @@ class ForwardKernel {
   __device__ void chain() {
     StateRows state = first_state();
     const int chunks = task_.chunks();
-    const int chunks_between_kept = static_cast<int>(arguments_.kept.interval / kChunk);
+    const int kept_chunks = static_cast<int>(arguments_.kept.interval / kChunk);  // a power of two
+    int kept_states = 0;
     for (int chunk = 0; chunk < chunks; ++chunk) {
       const StateFactors factors = rounded(state);
-      if (arguments_.kept.states != nullptr && chunk % chunks_between_kept == 0) {
-        keep(arguments_.kept.states, task_.kept(chunk / chunks_between_kept), factors, warp_, lane_);
+      if (arguments_.kept.states != nullptr && (chunk & (kept_chunks - 1)) == 0) {
+        keep(arguments_.kept.states, task_.kept(kept_states++), factors, warp_, lane_);
       }
       const int number = chunk % kStages;
       device::named_barrier_sync(kFull + number, kThreads);
@@ -84,17 +87,14 @@ class ForwardKernel {
       const Left v_t = left_transposed(stage.v.blocks[warp_], lane_);
       const Left u_t = removed_values(stage, factors, warp_, lane_);
       advance(state, stage, u_t, v_t, warp_, lane_);
-      Sums y;  // rho S_0^T + G U + E V
-      multiply_add(y, left(stage.e, lane_), transposed(v_t));
-#pragma unroll
-      for (int i = 0; i < kBlocks; ++i) {
-        multiply_add(y, left(stage.rho.blocks[i], lane_), transposed(factors.block[i]));
-      }
-      multiply_add(y, left(stage.g, lane_), transposed(u_t));
+      Sums y;  // Y^T = V^T E^T + S_0 rho^T + U^T G^T
+      multiply_add(y, v_t, right_transposed(stage.e, lane_));
+      add_product(y, factors, stage.rho, lane_);
+      multiply_add(y, u_t, right_transposed(stage.g, lane_));
       if (chunk + kStages < chunks) device::named_barrier_arrive(kFree + number, kThreads);
       if (arguments_.out.y != nullptr) {
-        store_tokens(arguments_.out.y + task_.row(chunk, 0) + warp_ * kChunk, task_.row_elements,
-                     task_.chunk_tokens(chunk), rounded(y), lane_);
+        store_transposed(arguments_.out.y, TokenRows(task_, chunk, warp_, lane_), rounded(y),
+                         shared_.rooms[warp_], lane_);
       }
     }
     store_rows(arguments_.out.final_state, device::block_index(), state, warp_, lane_);

@@ -14,13 +14,17 @@ inline constexpr float kLog2E = 1.44269504F;
 /// Decays below exp(-this) are taken as it.
 inline constexpr float kLargestRate = 4.0F;
 
+/// log2 d = kLog2OfRate * decay_rate(w)
 template <DecayInput kDecay>
-__device__ __forceinline__ float log2_decay(float w) {
+inline constexpr float kLog2OfRate = kDecay == DecayInput::kRaw ? -kLog2E* kRawDecayScale : -kLog2E;
+
+template <DecayInput kDecay>
+__device__ __forceinline__ float decay_rate(float w) {
   if constexpr (kDecay == DecayInput::kRaw) {
-    return -kLog2E * kRawDecayScale * device::reciprocal_fast(1.0F + device::exp2_fast(-kLog2E * w));
+    return device::reciprocal_fast(1.0F + device::exp2_fast(-kLog2E * w));
   } else {
     const float rate = device::exp_fast(w);
-    return -kLog2E * (rate > kLargestRate ? kLargestRate : rate);  // NaN stays NaN
+    return rate > kLargestRate ? kLargestRate : rate;  // NaN stays NaN
   }
 }
 
@@ -91,6 +95,7 @@ class Preparation {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int token = first + i;
+        const float log2_of_rate = token < tokens ? kLog2OfRate<kDecay> : 0.0F;
         a[i] = stage.alpha.pair(token, key);
         r[i] = stage.rho.pair(token, key);
         b[i] = stage.beta.pair(token, key);
@@ -99,7 +104,7 @@ class Preparation {
         device::unpack_bf16(stage.raw_w().pair(token, key), w[0], w[1]);
 #pragma unroll
         for (int x = 0; x < 2; ++x) {
-          log2_p[x] += token < tokens ? log2_decay<kDecay>(w[x]) : 0.0F;
+          log2_p[x] += log2_of_rate * decay_rate<kDecay>(w[x]);
           p[i].at[x] = device::exp2_fast(log2_p[x]);
           inverse[i].at[x] = device::exp2_fast(-log2_p[x]);
         }

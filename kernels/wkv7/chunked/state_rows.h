@@ -98,16 +98,21 @@ __device__ __forceinline__ void decay(StateRows& rows, const Stage& stage, int w
   });
 }
 
+/// sums += x tile^T, with x (values, keys)
+template <int kGap>
+__device__ __forceinline__ void add_product(Sums& sums, const StateFactors& x, const PaddedTile<kGap>& tile,
+                                            const Lane& lane) {
+#pragma unroll
+  for (int i = 0; i < kBlocks; ++i) multiply_add(sums, x.block[i], right_transposed(tile.blocks[i], lane));
+}
+
 /// U^T of these rows: V^T (T M)^T + S_0 W^T
 template <class Stage>
 __device__ __forceinline__ Left removed_values(const Stage& stage, const StateFactors& state, int warp,
                                                const Lane& lane) {
   Sums u;
   multiply_add(u, left_transposed(stage.v.blocks[warp], lane), right_transposed(stage.tm, lane));
-#pragma unroll
-  for (int i = 0; i < kBlocks; ++i) {
-    multiply_add(u, state.block[i], right_transposed(stage.w.blocks[i], lane));
-  }
+  add_product(u, state, stage.w, lane);
   return rounded(u);
 }
 
@@ -125,19 +130,6 @@ __device__ __forceinline__ void advance(StateRows& rows, const Stage& stage, con
   add_outer(rows, v_transposed, stage.kappa, lane);
   add_outer(rows, u_transposed, stage.beta, lane);
   decay(rows, stage, warp, lane);
-}
-
-/// Writes x (the chunk's tokens, 16 channels) to where `to` points for the first channel of its token 0.
-__device__ __forceinline__ void store_tokens(Bf16* to, int row_elements, int tokens, const Left& x,
-                                             const Lane& lane) {
-#pragma unroll
-  for (int n = 0; n < 4; ++n) {
-    const int token = lane.g + n % 2 * 8;
-    if (token < tokens) {
-      Bf16* row = to + static_cast<std::int64_t>(token) * row_elements;
-      *reinterpret_cast<Pair*>(row + n / 2 * 8 + lane.c2) = x.at[n];
-    }
-  }
 }
 
 }  // namespace vrwkv::kernels::cuda::chunked

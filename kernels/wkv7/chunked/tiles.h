@@ -74,8 +74,13 @@ template <int kGap>
 struct alignas(16) PaddedBlock {
   /// The pair of elements (row, column) and (row, column + 1); `column` is even.
   __device__ Pair& pair(int row, int column) { return panels[column / 8][4 * row + column % 8 / 2]; }
-  __device__ const Pair* row_of_lane(const Lane& lane) const {
+  /// What a lane points at for the tensor cores to load the four matrices in the order of Left...
+  __device__ const Pair* row_for_left(const Lane& lane) const {
     return &panels[lane.index / 16][4 * (lane.index % 16)];
+  }
+  /// ... and of Right.
+  __device__ const Pair* row_for_right(const Lane& lane) const {
+    return &panels[lane.index / 8 % 2][4 * (lane.index / 16 * 8 + lane.index % 8)];
   }
   Pair panels[2][4 * kChunk + kGap];
 };
@@ -91,26 +96,31 @@ using TokenTile = PaddedTile<0>;
 /// With a gap after a panel, the pairs that a row has in the eight panels meet all banks once too.
 using ElementTile = PaddedTile<4>;
 
-// A block as a factor, as it is or transposed.
+// A block as a factor, as it is or transposed. The matrices are loaded in the order that the factor wants:
+// exchanging registers afterwards would be moves.
 template <int kGap>
 __device__ __forceinline__ Left left(const PaddedBlock<kGap>& block, const Lane& lane) {
   Left x;
-  device::load_matrices<false>(x.at, block.row_of_lane(lane));
+  device::load_matrices<false>(x.at, block.row_for_left(lane));
   return x;
 }
 template <int kGap>
 __device__ __forceinline__ Right right(const PaddedBlock<kGap>& block, const Lane& lane) {
   Right x;
-  device::load_matrices<true>(x.at, block.row_of_lane(lane));
+  device::load_matrices<true>(x.at, block.row_for_left(lane));
   return x;
 }
 template <int kGap>
 __device__ __forceinline__ Left left_transposed(const PaddedBlock<kGap>& block, const Lane& lane) {
-  return transposed(right(block, lane));
+  Left x;
+  device::load_matrices<true>(x.at, block.row_for_right(lane));
+  return x;
 }
 template <int kGap>
 __device__ __forceinline__ Right right_transposed(const PaddedBlock<kGap>& block, const Lane& lane) {
-  return transposed(left(block, lane));
+  Right x;
+  device::load_matrices<false>(x.at, block.row_for_right(lane));
+  return x;
 }
 
 template <int kGap>
