@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/wkv6/wkv6.h"
+
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+
+#include "common/error.h"
+#include "tests/kernels/wkv6_cases.h"
+
+namespace vrwkv::kernels {
+namespace {
+
+using test::int64_list;
+using test::relative_rms;
+using test::Wkv6Case;
+
+class Wkv6 : public testing::TestWithParam<Wkv6Case> {};
+
+TEST_P(Wkv6, MatchesReferenceForwardAndBackward) {
+  const Wkv6Case& c = GetParam();
+  const test::Wkv6Tensors tensors = test::random_wkv6_tensors(c, /*seed=*/7);
+  const auto expected = test::wkv6_results(wkv6_reference, c, tensors);
+  const test::NanFilledFreshMemory fresh;
+  const auto actual = test::wkv6_results(wkv6, c, tensors);
+  EXPECT_EQ(actual[0].scalar_type(), c.type);
+  EXPECT_EQ(actual[1].scalar_type(), at::kFloat);
+  test::expect_wkv6_results_near(actual, expected);
+}
+
+TEST_P(Wkv6, GivesTheSameBitsForAnyNumberOfThreadsAndWithoutGradients) {
+  const Wkv6Case& c = GetParam();
+  const test::Wkv6Tensors tensors = test::random_wkv6_tensors(c, /*seed=*/8);
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  const auto alone = test::wkv6_results(wkv6, c, tensors);
+  at::set_num_threads(3);
+  const auto together = test::wkv6_results(wkv6, c, tensors);
+  at::set_num_threads(threads);
+  for (std::size_t i = 0; i < alone.size(); ++i)
+    EXPECT_TRUE(alone[i].equal(together[i])) << test::kWkv6ResultNames[i];
+  const auto& in = tensors.inputs;
+  const Wkv6Result forward_only =
+      wkv6(in[0], in[1], in[2], in[3], in[4], int64_list(c.sequence_starts), tensors.initial_state);
+  EXPECT_TRUE(forward_only.y.equal(alone[0]));
+  EXPECT_TRUE(forward_only.final_state.equal(alone[1]));
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Wkv6,
+                         testing::Values(Wkv6Case{1, 1, 1, 64, {0}, true},              //
+                                         Wkv6Case{1, 16, 1, 64, {0}, true},             //
+                                         Wkv6Case{2, 48, 3, 64, {0}, false},            //
+                                         Wkv6Case{1, 63, 6, 64, {0, 1, 17, 50}, true},  //
+                                         Wkv6Case{2, 40, 1, 64, {0, 16, 39}, false},    //
+                                         Wkv6Case{1, 33, 2, 32, {0, 20}, true},         //
+                                         Wkv6Case{1, 18, 1, 128, {0, 3}, true},         //
+                                         Wkv6Case{1, 21, 3, 16, {0, 5}, true},          //
+                                         Wkv6Case{1, 19, 1, 80, {0, 7}, true},          //
+                                         Wkv6Case{1, 15, 1, 64, {0}, true, at::kBFloat16},
+                                         Wkv6Case{2, 49, 5, 64, {0, 30}, true, at::kBFloat16}),
+                         test::wkv6_case_name);
+
+TEST(Wkv6Golden, TwoTokensInExactArithmetic) {
+  // One head with N = 2 and decays of 1/2 and 1/4, worked out by hand; the other channels are zero.
+  const auto pad = [](std::initializer_list<float> values) {
+    return at::constant_pad_nd(at::tensor(values).view({1, 2, 1, 2}), {0, 14});
+  };
+  const auto raw_decay = [](double d) { return std::log(-std::log(d)); };
+  const at::Tensor r = pad({1, 2, 2, -1}), k = pad({3, 1, -1, 2}), v = pad({2, -1, 4, 1});
+  const auto half = static_cast<float>(raw_decay(0.5)), quarter = static_cast<float>(raw_decay(0.25));
+  const at::Tensor w = pad({half, quarter, half, quarter});
+  const at::Tensor u = at::constant_pad_nd(at::tensor({0.5F, 1.0F}).view({1, 2}), {0, 14});
+  // y_1 = (1 0.5 3 + 2 1 1) v_1;  S_1 = v_1 k_1ᵀ;  y_2 = S_1 r_2 + (2 0.5 -1 + -1 1 2) v_2
+  const at::Tensor y = at::tensor({7.0F, -3.5F, 10.0F - 12.0F, -5.0F - 3.0F}).view({2, 2});
+  // S_2 = S_1 diag(1/2, 1/4) + v_2 k_2ᵀ
+  const at::Tensor state = at::tensor({3.0F - 4.0F, 0.5F + 8.0F, -1.5F - 1.0F, -0.25F + 2.0F}).view({2, 2});
+  for (const test::Wkv6Function& recurrence :
+       {test::Wkv6Function(wkv6), test::Wkv6Function(wkv6_reference)}) {
+    const Wkv6Result result = recurrence(r, k, v, w, u, int64_list({0}), {});
+    const auto first_two = [](const at::Tensor& x) { return x.narrow(1, 0, 2).to(at::kFloat); };
+    EXPECT_TRUE(at::allclose(first_two(result.y[0].squeeze(1)), y, 1e-6, 1e-6));
+    EXPECT_TRUE(at::allclose(first_two(result.final_state[0][0][0].narrow(0, 0, 2)), state, 1e-6, 1e-6));
+  }
+}
+
+TEST(Wkv6States, PiecesThatHandTheStateOnGiveTheWhole) {
+  const Wkv6Case c{1, 50, 2, 64, {0}, true};
+  const auto tensors = test::random_wkv6_tensors(c, /*seed=*/3);
+  const auto piece = [&](std::int64_t begin, std::int64_t end, const at::Tensor& state) {
+    std::vector<at::Tensor> in;
+    for (std::size_t i = 0; i < 4; ++i) in.push_back(tensors.inputs[i].narrow(1, begin, end - begin));
+    return wkv6(in[0], in[1], in[2], in[3], tensors.inputs[4], int64_list({0}), state);
+  };
+  const Wkv6Result whole = piece(0, 50, tensors.initial_state);
+  const Wkv6Result head = piece(0, 23, tensors.initial_state);
+  const Wkv6Result tail = piece(23, 50, head.final_state);
+  // Only the rounding of sums in another order.
+  EXPECT_LE(relative_rms(at::cat({head.y, tail.y}, 1), whole.y), 1e-6);
+  EXPECT_LE(relative_rms(tail.final_state, whole.final_state), 1e-6);
+}
+
+TEST(Wkv6Decay, StaysExactFromNoneToAllForgotten) {
+  const Wkv6Case c{1, 40, 1, 64, {0}, true};
+  auto tensors = test::random_wkv6_tensors(c, /*seed=*/5);
+  tensors.inputs[3] = at::linspace(-30.0, 6.0, tensors.inputs[3].numel()).view_as(tensors.inputs[3]);
+  test::expect_wkv6_results_near(test::wkv6_results(wkv6, c, tensors),
+                                 test::wkv6_results(wkv6_reference, c, tensors));
+}
+
+TEST(Wkv6Decay, ForgetsAllAtOnceForHugeW) {
+  const Wkv6Case c{1, 5, 1, 16, {0}, false};
+  auto tensors = test::random_wkv6_tensors(c, /*seed=*/6);
+  tensors.inputs[3] = at::full_like(tensors.inputs[3], 200.0);
+  const auto actual = test::wkv6_results(wkv6, c, tensors);
+  for (const at::Tensor& tensor : actual) EXPECT_TRUE(tensor.isfinite().all().item<bool>());
+  EXPECT_EQ(actual[5].abs().max().item<float>(), 0.0F);
+}
+
+TEST(Wkv6Gradients, ComeThroughTheFinalStateAlone) {
+  const Wkv6Case c{1, 20, 1, 32, {0, 9}, false};
+  const auto tensors = test::random_wkv6_tensors(c, /*seed=*/4);
+  const auto gradient_of_v = [&](const test::Wkv6Function& recurrence) {
+    const auto& in = tensors.inputs;
+    const at::Tensor v = in[2].clone().requires_grad_();
+    const auto result = recurrence(in[0], in[1], v, in[3], in[4], int64_list(c.sequence_starts), {});
+    return torch::autograd::grad({(result.final_state * tensors.gradient_final_state).sum()}, {v})[0];
+  };
+  EXPECT_LE(relative_rms(gradient_of_v(wkv6), gradient_of_v(wkv6_reference)), 2e-6);
+}
+
+TEST(Wkv6Inputs, WithNotANumberGiveNotANumberWhereItReaches) {
+  const Wkv6Case c{1, 6, 2, 16, {0, 4}, false};
+  const auto tensors = test::random_wkv6_tensors(c, /*seed=*/9);
+  auto in = tensors.inputs;
+  in[2] = in[2].clone();
+  in[2][0][1][0][5] = NAN;  // value 5 of head 0 at token 1, in the first sequence
+  const Wkv6Result result = wkv6(in[0], in[1], in[2], in[3], in[4], int64_list(c.sequence_starts));
+  const at::Tensor bad = result.y.isnan();
+  EXPECT_EQ(bad.sum().item<std::int64_t>(), 3);
+  EXPECT_TRUE(bad[0].narrow(0, 1, 3).select(1, 0).select(1, 5).all().item<bool>());
+}
+
+TEST(Wkv6Errors, NameTheArgumentAndItsShape) {
+  const Wkv6Case c{1, 8, 2, 32, {0}, false};
+  const auto in = test::random_wkv6_tensors(c, /*seed=*/1).inputs;
+  const auto message = [&](std::size_t i, const at::Tensor& changed, const at::Tensor& starts,
+                           const at::Tensor& state = {}) {
+    auto x = in;
+    x[i] = changed;
+    try {
+      wkv6(x[0], x[1], x[2], x[3], x[4], starts, state);
+    } catch (const ShapeError& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  const at::Tensor starts = int64_list({0});
+  EXPECT_EQ(message(0, in[0], starts), "no error");
+  EXPECT_EQ(message(1, in[1].narrow(3, 0, 16), starts),
+            "wkv6: k is (1, 8, 2, 16) but should be (1, 8, 2, 32) (all activations share one shape).");
+  EXPECT_EQ(message(3, in[3].to(at::kBFloat16), starts),
+            "wkv6: w is BFloat16 but should be Float (all activations share one type).");
+  EXPECT_EQ(message(4, in[4].flatten(), starts), "wkv6: u is (64) but should be (2, 32) ((H, N)).");
+  EXPECT_NE(message(0, in[0], int64_list({1})).find("begins with 1"), std::string::npos);
+  EXPECT_NE(message(0, in[0], int64_list({0, 8})).find("there are 8 tokens"), std::string::npos);
+  EXPECT_NE(
+      message(0, in[0], starts, at::zeros({1, 2, 2, 32, 32})).find("initial_state is (1, 2, 2, 32, 32)"),
+      std::string::npos);
+}
+
+}  // namespace
+}  // namespace vrwkv::kernels
