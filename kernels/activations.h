@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensors of activations are fp32 or bf16; kernels are templates on what holds an element.
+// From tensors to what kernels take. Activations are fp32 or bf16; kernels are templates on what holds an
+// element.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <type_traits>
 
 #include "kernels/bf16.h"
@@ -27,6 +29,19 @@ Element* elements(const at::Tensor& tensor) {
   } else {
     return static_cast<Element*>(tensor.mutable_data_ptr());
   }
+}
+
+/// `tensor` or a copy of it, contiguous and on a 16-byte boundary, as kernels read it. Differentiable.
+inline at::Tensor dense(const at::Tensor& tensor) {
+  const at::Tensor whole = tensor.contiguous();
+  return reinterpret_cast<std::uintptr_t>(whole.const_data_ptr()) % 16 == 0 ? whole : whole.clone();
+}
+
+/// A copy of a small CPU tensor on `device`, queued on its current stream: nothing waits for it. On a CPU,
+/// the tensor itself.
+inline at::Tensor queued_copy(const at::Tensor& tensor, at::Device device) {
+  if (device.is_cpu()) return tensor;
+  return tensor.pin_memory().to(device, tensor.scalar_type(), /*non_blocking=*/true);
 }
 
 }  // namespace vrwkv::kernels

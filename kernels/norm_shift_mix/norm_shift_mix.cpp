@@ -16,6 +16,7 @@
 #include "kernels/device/current_stream.h"
 #include "kernels/norm_shift_mix/norm_shift_mix_backend.h"
 #include "kernels/record_call.h"
+#include "kernels/token_ranges.h"
 
 namespace vrwkv::kernels {
 namespace {
@@ -23,12 +24,12 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-/// A tile reads one row again that its neighbour reads, and its sums are as large as a few rows: long tiles
-/// have less of both, short ones occupy more threads. Depends on nothing but the shape, and so does the order
-/// of sums.
-std::int64_t tile_tokens(const at::Tensor& x) {
-  constexpr std::int64_t kCpuTile = 32, kGpuTiles = 512, kShortest = 4, kLongest = 64;
-  return x.is_cpu() ? kCpuTile : std::clamp((x.size(0) + kGpuTiles - 1) / kGpuTiles, kShortest, kLongest);
+/// A range reads one row again that its neighbour reads, and its sums are as large as a few rows: long ranges
+/// have less of both, short ones occupy more of a GPU. Depends on nothing but the shape, and so do the sums.
+std::int64_t range_tokens(const at::Tensor& x) {
+  constexpr std::int64_t kGpuRanges = 512, kShortest = 4, kLongest = 64;
+  return x.is_cpu() ? kRangeTokens
+                    : std::clamp((x.size(0) + kGpuRanges - 1) / kGpuRanges, kShortest, kLongest);
 }
 
 /// What a call needs that has no gradient; the starts on x's device, `previous` perhaps undefined.
@@ -47,7 +48,7 @@ struct Call {
     NormShiftMixInputs<Element> in{.tokens = x().size(0),
                                    .channels = x().size(1),
                                    .sequences = constants.sequence_starts.numel(),
-                                   .tile_tokens = tile_tokens(x()),
+                                   .range_tokens = range_tokens(x()),
                                    .mix_count = static_cast<int>(mix_count()),
                                    .epsilon = static_cast<float>(constants.epsilon),
                                    .x = elements<const Element>(x()),
@@ -113,21 +114,21 @@ variable_list run_backward(const Call& call, const at::Tensor& kept, const at::T
   const c10::DeviceGuard device(x.device());
   const std::int64_t mixes = call.mix_count();
   const at::Tensor gradient_x = at::empty_like(x);
-  at::Tensor tile_sums;
+  at::Tensor range_sums;
   with_element_of(x, [&](auto element) {
     using Element = decltype(element);
     const NormShiftMixInputs<Element> inputs = call.pointers<Element>();
-    tile_sums = at::empty({inputs.tiles(), mixes + 2, x.size(1)}, x.options().dtype(at::kFloat));
+    range_sums = at::empty({inputs.ranges(), mixes + 2, x.size(1)}, x.options().dtype(at::kFloat));
     const NormShiftMixGradients<Element> gradients{.mixed = elements<const Element>(gradient),
                                                    .x = elements<Element>(gradient_x),
-                                                   .tile_sums = elements<float>(tile_sums)};
+                                                   .range_sums = elements<float>(range_sums)};
     if (x.is_cpu()) {
       cpu::norm_shift_mix_backward(inputs, pointers(kept), gradients);
     } else {
       cuda::norm_shift_mix_backward(inputs, pointers(kept), gradients, current_stream(x.device()));
     }
   });
-  const at::Tensor sums = column_sums(tile_sums);
+  const at::Tensor sums = column_sums(range_sums);
   record.set_outputs({gradient_x, sums});
   variable_list gradients = {gradient_x, sums[mixes], sums[mixes + 1]};
   for (std::int64_t m = 0; m < mixes; ++m) gradients.push_back(sums[m]);
@@ -158,7 +159,7 @@ class NormShiftMixFunction : public torch::autograd::Function<NormShiftMixFuncti
                     .constants = {.sequence_starts = sequence_starts,
                                   .previous = previous,
                                   .epsilon = context->saved_data["epsilon"].toDouble()}};
-    variable_list gradients = run_backward(call, kept, output_gradients[0].contiguous());
+    variable_list gradients = run_backward(call, kept, dense(output_gradients[0]));
     gradients.emplace_back();  // none for the constants
     return gradients;
   }
@@ -198,16 +199,16 @@ void check_arguments(const at::Tensor& x, const at::Tensor& weight, const at::Te
   }
 }
 
-/// Checks the arguments and makes them contiguous.
+/// Checks the arguments and makes them dense.
 Call make_call(const NormShiftMixArguments& arguments) {
   const at::Tensor& x = arguments.x;
   const at::Tensor& previous = arguments.previous;
   check_arguments(x, arguments.weight, arguments.bias, arguments.mixes, arguments.sequence_starts, previous);
-  Call call{.inputs = {x.contiguous(), arguments.weight.reshape({-1}), arguments.bias.reshape({-1})},
-            .constants = {.sequence_starts = arguments.sequence_starts.to(x.device()),
-                          .previous = previous.defined() ? previous.detach().contiguous() : at::Tensor(),
+  Call call{.inputs = {dense(x), dense(arguments.weight.reshape({-1})), dense(arguments.bias.reshape({-1}))},
+            .constants = {.sequence_starts = queued_copy(arguments.sequence_starts, x.device()),
+                          .previous = previous.defined() ? dense(previous.detach()) : at::Tensor(),
                           .epsilon = arguments.epsilon}};
-  for (const at::Tensor& mix : arguments.mixes) call.inputs.push_back(mix.reshape({-1}).contiguous());
+  for (const at::Tensor& mix : arguments.mixes) call.inputs.push_back(dense(mix.reshape({-1})));
   return call;
 }
 
@@ -235,7 +236,7 @@ NormShiftMix norm_shift_mix_forward(const NormShiftMixArguments& arguments, at::
 NormShiftMixArgumentGradients norm_shift_mix_backward(const NormShiftMixArguments& arguments,
                                                       const at::Tensor& kept, const at::Tensor& d_mixed) {
   const at::NoGradGuard no_gradients;
-  const variable_list gradients = run_backward(make_call(arguments), kept, d_mixed);
+  const variable_list gradients = run_backward(make_call(arguments), kept, dense(d_mixed));
   return {.x = gradients[0],
           .weight = gradients[1],
           .bias = gradients[2],

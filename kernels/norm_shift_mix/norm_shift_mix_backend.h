@@ -12,11 +12,11 @@ namespace vrwkv::kernels {
 /// Of a time mix; a channel mix has one.
 inline constexpr int kMaxMixes = 6;
 
-/// The equation is at norm_shift_mix() in norm_shift_mix.h. The tokens are cut into tiles of `tile_tokens`,
+/// The equation is at norm_shift_mix() in norm_shift_mix.h. The tokens are cut into ranges of `range_tokens`,
 /// the last of which may be shorter, for threads or blocks to take one by one.
 template <class Element>
 struct NormShiftMixInputs {
-  std::int64_t tokens, channels, sequences, tile_tokens;
+  std::int64_t tokens, channels, sequences, range_tokens;
   int mix_count;  // 1 or kMaxMixes
   float epsilon;
   const Element* x;                     // (tokens, channels)
@@ -25,7 +25,7 @@ struct NormShiftMixInputs {
   const std::int64_t* sequence_starts;  // (sequences)
   const Element* previous;              // (sequences, channels), or null for zeros
 
-  std::int64_t tiles() const { return (tokens + tile_tokens - 1) / tile_tokens; }
+  std::int64_t ranges() const { return (tokens + range_tokens - 1) / range_tokens; }
 };
 
 /// What the backward needs of the forward.
@@ -43,13 +43,13 @@ template <class Element>
 struct NormShiftMixGradients {
   const Element* mixed;  // (mix_count, tokens, channels)
   Element* x;            // (tokens, channels)
-  float* tile_sums;  // (tiles, mix_count + 2, channels): each tile's share of the gradients of the mixes, of
-                     // the weight, and of the bias
+  float* range_sums;  // (ranges, mix_count + 2, channels): each range's share of the gradients of the mixes,
+                      // of the weight, and of the bias
 };
 
-/// One tile: tokens [begin, end), in which the sequences [first_sequence, end_sequence) begin.
-struct TokenTile {
-  std::int64_t begin, end, first_sequence, end_sequence;
+/// One range: tokens [begin, end), in which the sequences [first_sequence, end_sequence) begin.
+struct PackedRange {
+  std::int64_t index, begin, end, first_sequence, end_sequence;
 };
 
 /// How many of the ascending `sequence_starts` lie before `token`.
@@ -68,14 +68,14 @@ VRWKV_HOST_DEVICE std::int64_t sequences_before(std::int64_t token, const std::i
 }
 
 template <class Element>
-VRWKV_HOST_DEVICE TokenTile token_tile(const NormShiftMixInputs<Element>& in, std::int64_t tile) {
-  const std::int64_t begin = tile * in.tile_tokens, rest = in.tokens - begin;
-  const std::int64_t end = begin + (rest < in.tile_tokens ? rest : in.tile_tokens);
-  return {begin, end, sequences_before(begin, in.sequence_starts, in.sequences),
+VRWKV_HOST_DEVICE PackedRange packed_range(const NormShiftMixInputs<Element>& in, std::int64_t index) {
+  const std::int64_t begin = index * in.range_tokens, rest = in.tokens - begin;
+  const std::int64_t end = begin + (rest < in.range_tokens ? rest : in.range_tokens);
+  return {index, begin, end, sequences_before(begin, in.sequence_starts, in.sequences),
           sequences_before(end, in.sequence_starts, in.sequences)};
 }
 
-/// Channels: a multiple of 16.
+/// Channels: a multiple of 16. Ranges are those of token_ranges.h.
 namespace cpu {
 template <class Element>
 void norm_shift_mix_forward(const NormShiftMixInputs<Element>& inputs, const NormShiftMixKept& kept,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A block has a tile of tokens, a thread eight channels of all of them. The gradients are those of
-// norm_shift_mix_cpu_tile.cpp.
+// A block has a range of tokens, a thread eight channels of all of them. The gradients are those of
+// norm_shift_mix_cpu_range.cpp.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -79,15 +79,15 @@ __global__ void __launch_bounds__(kMaxThreads)
     norm_shift_mix_forward_kernel(const NormShiftMixInputs<Element> in, const NormShiftMixKept kept,
                                   const NormShiftMixOutputs<Element> out) {
   auto* moments =
-      static_cast<Moments*>(device::shared_memory());  // of the token before the tile, then its own
-  const TokenTile tile = token_tile(in, device::block_index());
+      static_cast<Moments*>(device::shared_memory());  // of the token before the range, then its own
+  const PackedRange range = packed_range(in, device::block_index());
   const int warp = device::thread_index() / kWarpLanes, lane = device::thread_index() % kWarpLanes;
-  for (std::int64_t t = tile.begin - 1 + warp; t < tile.end; t += block_warps(in.channels)) {
+  for (std::int64_t t = range.begin - 1 + warp; t < range.end; t += block_warps(in.channels)) {
     if (t < 0) continue;
     const Moments mine = measure(in, t);
     if (lane != 0) continue;
-    moments[t - tile.begin + 1] = mine;
-    if (kept.mean == nullptr || t < tile.begin) continue;
+    moments[t - range.begin + 1] = mine;
+    if (kept.mean == nullptr || t < range.begin) continue;
     kept.mean[t] = mine.mean;
     kept.scale[t] = mine.scale;
   }
@@ -99,12 +99,12 @@ __global__ void __launch_bounds__(kMaxThreads)
 #pragma unroll
   for (int m = 0; m < kMixes; ++m) mixes[m] = load_octet(in.mixes[m] + channel);
   const auto affine = [&](std::int64_t t) {
-    const Octet xhat = normalised(in, t, channel, moments[t - tile.begin + 1]);
+    const Octet xhat = normalised(in, t, channel, moments[t - range.begin + 1]);
     return octet_of([&](int i) { return xhat.at[i] * weight.at[i] + bias.at[i]; });
   };
-  std::int64_t sequence = tile.first_sequence;
-  Octet before = starts(in, sequence, tile.begin) ? Octet{} : affine(tile.begin - 1);
-  for (std::int64_t t = tile.begin; t < tile.end; ++t) {
+  std::int64_t sequence = range.first_sequence;
+  Octet before = starts(in, sequence, range.begin) ? Octet{} : affine(range.begin - 1);
+  for (std::int64_t t = range.begin; t < range.end; ++t) {
     if (starts(in, sequence, t)) before = previous(in, sequence++, channel);
     const Octet n = affine(t);
 #pragma unroll
@@ -186,7 +186,7 @@ class ChannelSums {
   int threads_;
 };
 
-/// Walks down the tokens of a tile. Threads beyond the last channel follow with channel 0 and add nothing.
+/// Walks down the tokens of a range. Threads beyond the last channel follow with channel 0 and add nothing.
 template <class Element, int kMixes>
 class Backward {
  public:
@@ -204,10 +204,10 @@ class Backward {
         sums_(&block_sums_ + 1, warps_ * kWarpLanes) {}
 
   __device__ __forceinline__ void run() {
-    const TokenTile tile = token_tile(in_, device::block_index());
-    const int begin = static_cast<int>(tile.begin), end = static_cast<int>(tile.end);
-    int sequence = static_cast<int>(tile.end_sequence);  // the one after
-    // A sequence that goes on in the next tile brings a gradient from there.
+    const PackedRange range = packed_range(in_, device::block_index());
+    const int begin = static_cast<int>(range.begin), end = static_cast<int>(range.end);
+    int sequence = static_cast<int>(range.end_sequence);  // the one after
+    // A sequence that goes on in the next range brings a gradient from there.
     const bool goes_on = end < in_.tokens && !starts(in_, sequence, end);
 #pragma unroll 1
     for (int t = goes_on ? end : end - 1; t >= begin; --t) {
@@ -281,7 +281,7 @@ class Backward {
   }
 
   __device__ __forceinline__ void store_sums() const {
-    float* to = out_.tile_sums + device::block_index() * Sums::kCount * in_.channels + channel_;
+    float* to = out_.range_sums + device::block_index() * Sums::kCount * in_.channels + channel_;
 #pragma unroll
     for (int i = 0; i < Sums::kCount; ++i) store_octet(to + i * in_.channels, sums_.read(i));
   }
@@ -320,9 +320,9 @@ template <class Element>
 void norm_shift_mix_forward(const NormShiftMixInputs<Element>& inputs, const NormShiftMixKept& kept,
                             const NormShiftMixOutputs<Element>& outputs, void* stream) {
   with_mix_count(inputs.mix_count, [&](auto mixes) {
-    device::launch(norm_shift_mix_forward_kernel<Element, decltype(mixes)::value>, inputs.tiles(),
+    device::launch(norm_shift_mix_forward_kernel<Element, decltype(mixes)::value>, inputs.ranges(),
                    block_warps(inputs.channels) * kWarpLanes,
-                   static_cast<std::size_t>(inputs.tile_tokens + 1) * sizeof(Moments), stream, inputs, kept,
+                   static_cast<std::size_t>(inputs.range_tokens + 1) * sizeof(Moments), stream, inputs, kept,
                    outputs);
   });
 }
@@ -333,7 +333,7 @@ void norm_shift_mix_backward(const NormShiftMixInputs<Element>& inputs, const No
   with_mix_count(inputs.mix_count, [&](auto mixes) {
     constexpr int kMixes = decltype(mixes)::value;
     const int threads = block_warps(inputs.channels) * kWarpLanes;
-    device::launch(norm_shift_mix_backward_kernel<Element, kMixes>, inputs.tiles(), threads,
+    device::launch(norm_shift_mix_backward_kernel<Element, kMixes>, inputs.ranges(), threads,
                    sizeof(BlockSums) + threads * ChannelSums<kMixes>::kSharedBytes, stream, inputs, kept,
                    gradients);
   });

@@ -58,7 +58,7 @@ class ReluSquared : public torch::autograd::Function<ReluSquared> {
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& gradients) {
-    return {run_backward(context->get_saved_variables()[0], gradients[0].contiguous())};
+    return {run_backward(context->get_saved_variables()[0], dense(gradients[0]))};
   }
 };
 
@@ -66,7 +66,7 @@ class ReluSquared : public torch::autograd::Function<ReluSquared> {
 
 at::Tensor relu_squared(const at::Tensor& x) {
   check_activation("relu_squared", "x", x, x);
-  return ReluSquared::apply(x.contiguous());
+  return ReluSquared::apply(dense(x));
 }
 
 }  // namespace vrwkv::kernels

@@ -97,7 +97,7 @@ inline void expect_norm_shift_mix_near(const NormShiftMixResults& actual,
 /// NaN.
 template <class Element, class Forward, class Backward>
 NormShiftMixResults raw_norm_shift_mix(const NormShiftMixCase& c, const NormShiftMixTensors& tensors,
-                                       std::int64_t tile_tokens, const Forward& forward,
+                                       std::int64_t range_tokens, const Forward& forward,
                                        const Backward& backward) {
   using kernels::elements;
   const auto fresh = [&](at::IntArrayRef sizes, at::ScalarType type) {
@@ -107,7 +107,7 @@ NormShiftMixResults raw_norm_shift_mix(const NormShiftMixCase& c, const NormShif
   kernels::NormShiftMixInputs<Element> in{.tokens = c.tokens,
                                           .channels = c.channels,
                                           .sequences = starts.numel(),
-                                          .tile_tokens = tile_tokens,
+                                          .range_tokens = range_tokens,
                                           .mix_count = static_cast<int>(c.mix_count),
                                           .epsilon = static_cast<float>(kNormShiftMixEpsilon),
                                           .x = elements<const Element>(tensors.x),
@@ -126,12 +126,12 @@ NormShiftMixResults raw_norm_shift_mix(const NormShiftMixCase& c, const NormShif
           kernels::NormShiftMixOutputs<Element>{.mixed = elements<Element>(mixed),
                                                 .last = elements<Element>(last)});
   const at::Tensor d_x = fresh({c.tokens, c.channels}, c.type);
-  const at::Tensor tile_sums = fresh({in.tiles(), c.mix_count + 2, c.channels}, at::kFloat);
+  const at::Tensor range_sums = fresh({in.ranges(), c.mix_count + 2, c.channels}, at::kFloat);
   backward(in, moments,
            kernels::NormShiftMixGradients<Element>{.mixed = elements<const Element>(tensors.gradient),
                                                    .x = elements<Element>(d_x),
-                                                   .tile_sums = elements<float>(tile_sums)});
-  const at::Tensor sums = tile_sums.sum(0);
+                                                   .range_sums = elements<float>(range_sums)});
+  const at::Tensor sums = range_sums.sum(0);
   return {mixed, last, d_x, sums[c.mix_count], sums[c.mix_count + 1], sums.narrow(0, 0, c.mix_count)};
 }
 

@@ -11,7 +11,7 @@ using test::NormShiftMixCase;
 template <class Element>
 test::NormShiftMixResults emulated(const NormShiftMixCase& c, const test::NormShiftMixTensors& tensors) {
   return test::raw_norm_shift_mix<Element>(
-      c, tensors, /*tile_tokens=*/4,
+      c, tensors, /*range_tokens=*/4,
       [](const auto& in, const auto& kept, const auto& out) {
         cuda::norm_shift_mix_forward(in, kept, out, /*stream=*/nullptr);
       },
@@ -30,7 +30,7 @@ TEST_P(NormShiftMixEmulated, MatchesReferenceWithTheSameBitsUnderEverySchedule) 
   test::expect_norm_shift_mix_near(results, test::expected_norm_shift_mix(c, tensors));
 }
 
-/// Of tiles of four tokens. The channels of 296 = 8 * 37 leave most of a second warp without any.
+/// Of ranges of four tokens. The channels of 296 = 8 * 37 leave most of a second warp without any.
 INSTANTIATE_TEST_SUITE_P(Shapes, NormShiftMixEmulated,
                          testing::Values(NormShiftMixCase{1, 8, 6, {0}, false, at::kFloat},
                                          NormShiftMixCase{1, 16, 1, {0}, true, at::kBFloat16},
@@ -44,7 +44,7 @@ TEST(NormShiftMixEmulatedForward, KeepsNothingWhenNothingIsWanted) {
   const NormShiftMixCase c{6, 16, 6, {0, 2}, false, at::kFloat};
   const test::NormShiftMixTensors tensors = test::random_norm_shift_mix(c, /*seed=*/9);
   const auto forgetful = test::raw_norm_shift_mix<float>(
-      c, tensors, /*tile_tokens=*/4,
+      c, tensors, /*range_tokens=*/4,
       [](const auto& in, const auto&, const auto& out) {
         cuda::norm_shift_mix_forward(in, {}, out, nullptr);
       },

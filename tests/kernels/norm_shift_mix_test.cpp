@@ -5,7 +5,8 @@
 
 #include "common/error.h"
 #include "kernels/cpu/instruction_set.h"
-#include "kernels/norm_shift_mix/norm_shift_mix_cpu_tile.h"
+#include "kernels/norm_shift_mix/norm_shift_mix_cpu_range.h"
+#include "kernels/token_ranges.h"
 #include "tests/kernels/norm_shift_mix_cases.h"
 
 namespace vrwkv::kernels {
@@ -14,7 +15,7 @@ namespace {
 using test::int64_list;
 using test::NormShiftMixCase;
 
-/// Sequences that begin and end at, before and after the edges of tiles, some of one token.
+/// Sequences that begin and end at, before and after the edges of ranges, some of one token.
 const std::vector<std::int64_t> kManyStarts = {0, 1, 2, 31, 32, 33, 40, 63, 64, 96, 99};
 
 std::vector<NormShiftMixCase> cases() {
@@ -47,26 +48,22 @@ TEST_P(NormShiftMixCases, MatchReferenceForwardAndBackward) {
 INSTANTIATE_TEST_SUITE_P(Shapes, NormShiftMixCases, testing::ValuesIn(cases()),
                          test::norm_shift_mix_case_name);
 
-/// Tiles one after the other, each in scratch memory full of NaN.
-template <class Element, class ForwardTile, class BackwardTile>
-test::NormShiftMixResults results_by_tile(const NormShiftMixCase& c, const test::NormShiftMixTensors& tensors,
-                                          ForwardTile forward_tile, BackwardTile backward_tile) {
-  const auto scratch = [&](std::int64_t rows) { return at::full({rows * c.channels}, NAN); };
-  return test::raw_norm_shift_mix<Element>(
-      c, tensors, /*tile_tokens=*/32,
-      [&](const auto& in, const auto& kept, const auto& out) {
-        for (std::int64_t tile = 0; tile < in.tiles(); ++tile) {
-          forward_tile(in, kept, out, token_tile(in, tile),
-                       scratch(cpu::kNormShiftMixForwardRows).template data_ptr<float>());
-        }
-      },
-      [&](const auto& in, const auto& kept, const auto& gradients) {
-        for (std::int64_t tile = 0; tile < in.tiles(); ++tile) {
-          float* sums = gradients.tile_sums + tile * (c.mix_count + 2) * c.channels;
-          backward_tile(in, kept, gradients, token_tile(in, tile), sums,
-                        scratch(cpu::kNormShiftMixBackwardRows).template data_ptr<float>());
-        }
-      });
+/// Ranges one after the other, each in scratch memory full of NaN.
+template <class Element, class Forward, class Backward>
+test::NormShiftMixResults results_by_range(const NormShiftMixCase& c,
+                                           const test::NormShiftMixTensors& tensors, Forward forward_range,
+                                           Backward backward_range) {
+  const auto each_range = [&](auto range_function, std::int64_t scratch_rows) {
+    return [&c, range_function, scratch_rows](const auto& in, const auto& kept, const auto& results) {
+      for (std::int64_t index = 0; index < in.ranges(); ++index) {
+        const at::Tensor scratch = at::full({scratch_rows * c.channels}, NAN);
+        range_function(in, kept, results, packed_range(in, index), scratch.data_ptr<float>());
+      }
+    };
+  };
+  return test::raw_norm_shift_mix<Element>(c, tensors, kRangeTokens,
+                                           each_range(forward_range, cpu::kNormShiftMixForwardRows),
+                                           each_range(backward_range, cpu::kNormShiftMixBackwardRows));
 }
 
 template <class Element>
@@ -75,20 +72,20 @@ void expect_all_instruction_sets_near(const NormShiftMixCase& c) {
   const test::NormShiftMixTensors tensors = test::random_norm_shift_mix(c, /*seed=*/4);
   const auto expected = test::expected_norm_shift_mix(c, tensors);
   test::expect_norm_shift_mix_near(
-      results_by_tile<Element>(c, tensors, cpu::portable::norm_shift_mix_forward_tile<Element>,
-                               cpu::portable::norm_shift_mix_backward_tile<Element>),
+      results_by_range<Element>(c, tensors, cpu::portable::norm_shift_mix_forward_range<Element>,
+                                cpu::portable::norm_shift_mix_backward_range<Element>),
       expected);
 #if defined(__x86_64__)
   if (cpu::has_avx2()) {
     test::expect_norm_shift_mix_near(
-        results_by_tile<Element>(c, tensors, cpu::avx2::norm_shift_mix_forward_tile<Element>,
-                                 cpu::avx2::norm_shift_mix_backward_tile<Element>),
+        results_by_range<Element>(c, tensors, cpu::avx2::norm_shift_mix_forward_range<Element>,
+                                  cpu::avx2::norm_shift_mix_backward_range<Element>),
         expected);
   }
   if (cpu::has_avx512()) {
     test::expect_norm_shift_mix_near(
-        results_by_tile<Element>(c, tensors, cpu::avx512::norm_shift_mix_forward_tile<Element>,
-                                 cpu::avx512::norm_shift_mix_backward_tile<Element>),
+        results_by_range<Element>(c, tensors, cpu::avx512::norm_shift_mix_forward_range<Element>,
+                                  cpu::avx512::norm_shift_mix_backward_range<Element>),
         expected);
   }
 #endif

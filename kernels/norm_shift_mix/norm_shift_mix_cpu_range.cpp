@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows of a tile lie in the first-level cache, so each row is swept more than once; memory is read and
+// Rows of a range lie in the first-level cache, so each row is swept more than once; memory is read and
 // written once. With G_m the incoming gradients, xhat the normalised row and n = xhat weight + bias:
 //
 //     ds_t = sum_m G_m,t mix_m                                 dmix_m = sum_t G_m,t (s_t - n_t)
@@ -7,7 +7,7 @@
 //     dn_t dx_t = scale_t (e_t - mean(e_t) - xhat_t mean(e_t xhat_t)),  e_t = dn_t weight
 //
 // The backward walks down the tokens, so that ds_{t+1} is at hand.
-#include "kernels/norm_shift_mix/norm_shift_mix_cpu_tile.h"
+#include "kernels/norm_shift_mix/norm_shift_mix_cpu_range.h"
 
 #include "kernels/cpu/lanes.h"
 
@@ -119,7 +119,7 @@ struct TokenBackward {
   }
 };
 
-/// What token `t`, the first of another tile, gives its predecessor.
+/// What token `t`, the first of another range, gives its predecessor.
 template <class Element>
 void gradient_of_shifted(const NormShiftMixInputs<Element>& in, const Element* gradient, std::int64_t t,
                          float* d_shifted) {
@@ -138,20 +138,20 @@ void fill_with_zeros(float* to, std::int64_t count) {
 }  // namespace
 
 template <class Element>
-void norm_shift_mix_forward_tile(const NormShiftMixInputs<Element>& in, const NormShiftMixKept& kept,
-                                 const NormShiftMixOutputs<Element>& out, const TokenTile& tile,
-                                 float* scratch) {
+void norm_shift_mix_forward_range(const NormShiftMixInputs<Element>& in, const NormShiftMixKept& kept,
+                                  const NormShiftMixOutputs<Element>& out, const PackedRange& range,
+                                  float* scratch) {
   const std::int64_t channels = in.channels;
   float *n = scratch, *shifted = scratch + channels;
   const auto finish = [&](float* row) {
     for (std::int64_t c = 0; c < channels; c += kLanes) store(row + c, affine(in, row, c));
   };
-  std::int64_t sequence = tile.first_sequence;
-  for (std::int64_t t = tile.begin; t < tile.end; ++t) {
+  std::int64_t sequence = range.first_sequence;
+  for (std::int64_t t = range.begin; t < range.end; ++t) {
     if (starts(in, sequence, t)) {
       for (std::int64_t c = 0; c < channels; c += kLanes) store(shifted + c, previous(in, sequence, c));
       ++sequence;
-    } else if (t == tile.begin) {
+    } else if (t == range.begin) {
       normalise(in, measure(in, t - 1), t - 1, shifted);
       finish(shifted);
     }
@@ -173,22 +173,23 @@ void norm_shift_mix_forward_tile(const NormShiftMixInputs<Element>& in, const No
 }
 
 template <class Element>
-void norm_shift_mix_backward_tile(const NormShiftMixInputs<Element>& in, const NormShiftMixKept& kept,
-                                  const NormShiftMixGradients<Element>& gradients, const TokenTile& tile,
-                                  float* sums, float* scratch) {
+void norm_shift_mix_backward_range(const NormShiftMixInputs<Element>& in, const NormShiftMixKept& kept,
+                                   const NormShiftMixGradients<Element>& gradients, const PackedRange& range,
+                                   float* scratch) {
   const std::int64_t channels = in.channels;
   float *xhat = scratch, *xhat_before = xhat + channels, *difference = xhat_before + channels;
   float *e = difference + channels, *from_next = e + channels;
+  float* const sums = gradients.range_sums + range.index * (in.mix_count + 2) * channels;
   const auto moments = [&](std::int64_t t) { return Moments{.mean = kept.mean[t], .scale = kept.scale[t]}; };
   fill_with_zeros(sums, (in.mix_count + 2) * channels);
-  std::int64_t sequence = tile.end_sequence;  // the one after
-  if (tile.end == in.tokens || starts(in, sequence, tile.end)) {
+  std::int64_t sequence = range.end_sequence;  // the one after
+  if (range.end == in.tokens || starts(in, sequence, range.end)) {
     fill_with_zeros(from_next, channels);
   } else {
-    gradient_of_shifted(in, gradients.mixed, tile.end, from_next);
+    gradient_of_shifted(in, gradients.mixed, range.end, from_next);
   }
-  normalise(in, moments(tile.end - 1), tile.end - 1, xhat);
-  for (std::int64_t t = tile.end - 1; t >= tile.begin; --t) {
+  normalise(in, moments(range.end - 1), range.end - 1, xhat);
+  for (std::int64_t t = range.end - 1; t >= range.begin; --t) {
     const bool is_first = in.sequence_starts[sequence - 1] == t;
     if (t > 0) normalise(in, moments(t - 1), t - 1, xhat_before);
     if (is_first) {
@@ -205,12 +206,13 @@ void norm_shift_mix_backward_tile(const NormShiftMixInputs<Element>& in, const N
   }
 }
 
-#define VRWKV_INSTANTIATE(Element)                                                                          \
-  template void norm_shift_mix_forward_tile(const NormShiftMixInputs<Element>&, const NormShiftMixKept&,    \
-                                            const NormShiftMixOutputs<Element>&, const TokenTile&, float*); \
-  template void norm_shift_mix_backward_tile(const NormShiftMixInputs<Element>&, const NormShiftMixKept&,   \
-                                             const NormShiftMixGradients<Element>&, const TokenTile&,       \
-                                             float*, float*);
+#define VRWKV_INSTANTIATE(Element)                                                                         \
+  template void norm_shift_mix_forward_range(const NormShiftMixInputs<Element>&, const NormShiftMixKept&,  \
+                                             const NormShiftMixOutputs<Element>&, const PackedRange&,      \
+                                             float*);                                                      \
+  template void norm_shift_mix_backward_range(const NormShiftMixInputs<Element>&, const NormShiftMixKept&, \
+                                              const NormShiftMixGradients<Element>&, const PackedRange&,   \
+                                              float*);
 VRWKV_INSTANTIATE(float)
 VRWKV_INSTANTIATE(Bf16)
 #undef VRWKV_INSTANTIATE
