@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every kernel on CUDA tensors against its reference. Needs a GPU; elsewhere the emulation tests stand in for
-// the WKV part.
+// Every kernel on CUDA tensors against its reference. Needs a GPU; elsewhere the emulation tests stand in.
 #include <gtest/gtest.h>
 #include <torch/cuda.h>
 
 #include "kernels/adamw/adamw.h"
 #include "kernels/adamw/adamw_reference.h"
 #include "kernels/cross_entropy/head_cross_entropy_reference.h"
+#include "kernels/relu_squared/relu_squared.h"
+#include "kernels/relu_squared/relu_squared_reference.h"
 #include "kernels/squared_norm/squared_norm_reference.h"
 #include "tests/kernels/norm_bonus_gate_cases.h"
+#include "tests/kernels/norm_shift_mix_cases.h"
 #include "tests/kernels/time_mix_operands_cases.h"
 #include "tests/kernels/wkv7_cases.h"
 
@@ -99,6 +101,57 @@ INSTANTIATE_TEST_SUITE_P(Shapes, CudaNormBonusGate,
                                          test::NormBonusGateCase{70, 3, 128, at::kFloat},
                                          test::NormBonusGateCase{513, 12, 64, at::kBFloat16}),
                          test::norm_bonus_gate_case_name);
+
+class CudaNormShiftMix : public Cuda, public testing::WithParamInterface<test::NormShiftMixCase> {};
+
+TEST_P(CudaNormShiftMix, MatchesReferenceForwardAndBackward) {
+  const test::NormShiftMixCase& c = GetParam();
+  const test::NormShiftMixTensors tensors = test::random_norm_shift_mix(c, /*seed=*/26);
+  const auto expected = test::expected_norm_shift_mix(c, tensors);
+  test::NormShiftMixTensors on_gpu = tensors;
+  for (at::Tensor* tensor : {&on_gpu.x, &on_gpu.weight, &on_gpu.bias, &on_gpu.gradient})
+    *tensor = tensor->cuda();
+  if (c.has_previous) on_gpu.previous = tensors.previous.cuda();
+  move_to_gpu(on_gpu.mixes);
+  const test::NanFilledFreshMemory fresh;
+  auto actual = test::norm_shift_mix_results(norm_shift_mix, c, on_gpu);
+  for (at::Tensor& tensor : actual) tensor = tensor.cpu();
+  test::expect_norm_shift_mix_near(actual, expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, CudaNormShiftMix,
+    testing::Values(test::NormShiftMixCase{1, 16, 6, {0}, false, at::kFloat},
+                    test::NormShiftMixCase{17, 304, 6, {0, 1, 4, 7, 8, 15}, true, at::kFloat},
+                    test::NormShiftMixCase{100, 4096, 6, {0, 64}, true, at::kBFloat16},
+                    test::NormShiftMixCase{4100, 768, 6, {0, 1, 999, 1000, 2048}, true, at::kBFloat16},
+                    test::NormShiftMixCase{4100, 768, 1, {0, 4099}, false, at::kBFloat16}),
+    test::norm_shift_mix_case_name);
+
+TEST_F(Cuda, NormShiftMixTakesWhatLiesOffItsBoundaries) {
+  const test::NormShiftMixCase c{6, 32, 1, {0, 2}, false, at::kFloat};
+  test::NormShiftMixTensors tensors = test::random_norm_shift_mix(c, /*seed=*/27);
+  const auto expected = test::expected_norm_shift_mix(c, tensors);
+  const auto shifted = [](const at::Tensor& x) {
+    return at::cat({at::zeros({1}), x.flatten()}).cuda().narrow(0, 1, x.numel()).view(x.sizes());
+  };
+  const at::Tensor mixed =
+      norm_shift_mix(shifted(tensors.x), shifted(tensors.weight), shifted(tensors.bias),
+                     test::kNormShiftMixEpsilon, {shifted(tensors.mixes[0])}, int64_list(c.sequence_starts))
+          .mixed;
+  EXPECT_LE(relative_rms(mixed.cpu(), expected[0]), 2e-6);
+}
+
+TEST_F(Cuda, ReluSquaredGivesTheReferencesBits) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const at::Tensor x = at::randn({4099}).to(type), gradient = at::randn({4099}).to(type);
+    const at::Tensor leaf = x.cuda().requires_grad_(), y = relu_squared(leaf);
+    const at::Tensor d_x = torch::autograd::grad({y}, {leaf}, {gradient.cuda()})[0];
+    const at::Tensor relu = x.to(at::kDouble).relu();
+    EXPECT_TRUE(y.cpu().equal(relu_squared_reference(x).to(at::kFloat).to(type)));
+    EXPECT_TRUE(d_x.cpu().equal((2 * relu * gradient.to(at::kDouble)).to(at::kFloat).to(type)));
+  }
+}
 
 TEST_F(Cuda, HeadCrossEntropyMatchesReference) {
   const at::Tensor hidden = at::randn({130, 16}), head = at::randn({65536, 16}), weights = at::rand({130});
