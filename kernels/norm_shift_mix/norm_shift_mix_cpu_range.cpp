@@ -93,11 +93,15 @@ struct TokenBackward {
     const std::int64_t slab = in.tokens * in.channels, row = t * in.channels;
     float* d_weight = sums + in.mix_count * in.channels;
     float* d_bias = d_weight + in.channels;
+    // Of so many rows walked upwards the processor itself fetches too few ahead.
+    const std::int64_t row_before = t > 0 ? in.channels : 0;
     Float e_sum = {}, e_xhat_sum = {};
     for (std::int64_t c = 0; c < in.channels; c += kLanes) {
       Float total = {}, to_before = {};
       for (int m = 0; m < in.mix_count; ++m) {
-        const Float gradient = load(out.mixed + m * slab + row + c);
+        const Element* from = out.mixed + m * slab + row + c;
+        const Float gradient = load(from);
+        __builtin_prefetch(from - row_before);
         float* d_mix = sums + m * in.channels + c;
         total += gradient;
         to_before += gradient * load(in.mixes[m] + c);
