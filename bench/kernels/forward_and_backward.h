@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "bench/kernels/bench_device.h"
+
 namespace vrwkv::bench {
 
 using Operator = std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>& inputs)>;
@@ -45,8 +47,11 @@ inline std::vector<at::Tensor> comparable(const std::vector<at::Tensor>& results
 ///                       any implementation, so that rates compare as speeds do.
 inline void time_forward_and_backward(benchmark::State& state, const Operator& run, const Operator& rival,
                                       const std::vector<at::Tensor>& inputs, double minimal_bytes) {
-  std::vector<at::Tensor> wide;
-  for (const at::Tensor& input : inputs) wide.push_back(input.to(at::kFloat));
+  std::vector<at::Tensor> wide, placed;
+  for (const at::Tensor& input : inputs) {
+    placed.push_back(input.to(device()));
+    wide.push_back(placed.back().to(at::kFloat));
+  }
   const auto results = comparable(forward_and_backward(run, wide), inputs.size());
   const auto expected = comparable(forward_and_backward(rival, wide), inputs.size());
   for (std::size_t i = 0; i < results.size(); ++i) {
@@ -57,7 +62,10 @@ inline void time_forward_and_backward(benchmark::State& state, const Operator& r
       return;
     }
   }
-  for (auto _ : state) benchmark::DoNotOptimize(forward_and_backward(run, inputs));
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(forward_and_backward(run, placed));
+    synchronize();
+  }
   state.counters["GB_per_s"] =
       benchmark::Counter(minimal_bytes * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
   state.counters["threads"] = at::get_num_threads();

@@ -114,13 +114,3 @@ BENCHMARK_CAPTURE(elements, eager, elements_eager)->Apply(tiles);
 
 }  // namespace
 }  // namespace vrwkv::kernels
-
-int main(int argc, char** argv) {
-  benchmark::AddCustomContext("dtype", "fp32");
-  benchmark::AddCustomContext("device", "cpu");
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
-  return 0;
-}

@@ -47,13 +47,3 @@ BENCHMARK_CAPTURE(attend, all_scores, map_attention_reference)->Apply(shapes);
 
 }  // namespace
 }  // namespace vrwkv::kernels
-
-int main(int argc, char** argv) {
-  benchmark::AddCustomContext("dtype", "fp32");
-  benchmark::AddCustomContext("device", "cpu");
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
-  return 0;
-}

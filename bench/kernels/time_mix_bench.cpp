@@ -98,12 +98,3 @@ BENCHMARK_CAPTURE(gate, eager, eager_gate, fused_gate)->Apply(shapes);
 
 }  // namespace
 }  // namespace vrwkv::kernels
-
-int main(int argc, char** argv) {
-  benchmark::AddCustomContext("device", "cpu");
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
-  return 0;
-}

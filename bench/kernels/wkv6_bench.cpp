@@ -6,7 +6,6 @@
 #include <torch/torch.h>
 
 #include "bench/kernels/forward_and_backward.h"
-#include "common/flush_to_zero.h"
 #include "kernels/wkv6/wkv6.h"
 
 namespace vrwkv::kernels {
@@ -57,14 +56,3 @@ BENCHMARK_CAPTURE(both, eager, eager, fused)->Apply(shapes);
 
 }  // namespace
 }  // namespace vrwkv::kernels
-
-int main(int argc, char** argv) {
-  vrwkv::flush_denormals_to_zero();
-  benchmark::AddCustomContext("dtype", "fp32");
-  benchmark::AddCustomContext("device", "cpu");
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
-  return 0;
-}

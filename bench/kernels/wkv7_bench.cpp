@@ -10,8 +10,8 @@
 #include <functional>
 #include <vector>
 
+#include "bench/kernels/bench_device.h"
 #include "bench/kernels/eager_wkv7.h"
-#include "common/flush_to_zero.h"
 #include "kernels/wkv7/wkv7.h"
 
 namespace vrwkv::kernels {
@@ -27,17 +27,20 @@ at::Tensor eager(const std::vector<at::Tensor>& in) {
   return bench::eager_wkv7(in[0], in[1], in[2], in[3], in[4], in[5]);
 }
 
+at::ScalarType type_of(const benchmark::State& state) {
+  return state.range(4) == 16 ? at::kBFloat16 : at::kFloat;
+}
+
 std::vector<at::Tensor> random_inputs(const benchmark::State& state) {
   const std::vector<std::int64_t> sizes = {state.range(0), state.range(1), state.range(2), state.range(3)};
+  const auto random = [&] { return at::randn(sizes, at::TensorOptions(bench::device())); };
   at::manual_seed(1);
-  const at::Tensor key = torch::nn::functional::normalize(
-      at::randn(sizes), torch::nn::functional::NormalizeFuncOptions().dim(-1));
-  return {at::randn(sizes),
-          -at::softplus(at::randn(sizes)) - 0.5,
-          at::randn(sizes),
-          at::randn(sizes),
-          -key,
-          key * at::sigmoid(at::randn(sizes))};
+  const at::Tensor key =
+      torch::nn::functional::normalize(random(), torch::nn::functional::NormalizeFuncOptions().dim(-1));
+  std::vector<at::Tensor> inputs = {random(), -at::softplus(random()) - 0.5, random(), random(),
+                                    -key,     key * at::sigmoid(random())};
+  for (at::Tensor& input : inputs) input = input.to(type_of(state));
+  return inputs;
 }
 
 /// Sets the iteration's time and, over all iterations, the time of one token of one head.
@@ -45,8 +48,10 @@ class Stopwatch {
  public:
   explicit Stopwatch(benchmark::State& state) : state_(state) {}
   void measure(const std::function<void()>& work) {
+    bench::synchronize();
     const auto begin = std::chrono::steady_clock::now();
     work();
+    bench::synchronize();
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
     state_.SetIterationTime(seconds.count());
     total_s_ += seconds.count();
@@ -73,7 +78,7 @@ void forward(benchmark::State& state, const Recurrence& recurrence) {
 void backward(benchmark::State& state, const Recurrence& recurrence) {
   auto inputs = random_inputs(state);
   for (at::Tensor& input : inputs) input.requires_grad_();
-  const at::Tensor gradient = at::randn(inputs[0].sizes());
+  const at::Tensor gradient = at::randn_like(inputs[0]);
   Stopwatch stopwatch(state);
   for (auto _ : state) {
     const at::Tensor y = recurrence(inputs);
@@ -81,26 +86,25 @@ void backward(benchmark::State& state, const Recurrence& recurrence) {
   }
 }
 
+template <int... kBits>
 void shapes(benchmark::internal::Benchmark* benchmark) {
-  benchmark->ArgNames({"B", "T", "H", "N"})->UseManualTime()->Unit(benchmark::kMillisecond);
-  benchmark->Args({1, 48, 2, 64})->Args({1, 512, 12, 64})->Args({4, 512, 12, 64});
+  benchmark->ArgNames({"B", "T", "H", "N", "bits"})->UseManualTime()->Unit(benchmark::kMillisecond);
+  for (const int bits : {kBits...})
+    benchmark->Args({1, 48, 2, 64, bits})->Args({1, 512, 12, 64, bits})->Args({4, 512, 12, 64, bits});
 }
 
-BENCHMARK_CAPTURE(forward, wkv7, fused)->Apply(shapes);
-BENCHMARK_CAPTURE(backward, wkv7, fused)->Apply(shapes);
-BENCHMARK_CAPTURE(forward, eager, eager)->Apply(shapes);
-BENCHMARK_CAPTURE(backward, eager, eager)->Apply(shapes);
+/// What the bars of GPUs are stated for; minutes on a CPU.
+void gpu_shapes(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgNames({"B", "T", "H", "N", "bits"})->UseManualTime()->Unit(benchmark::kMillisecond);
+  for (const int bits : {32, 16}) benchmark->Args({8, 2048, 16, 64, bits})->Args({8, 4096, 64, 64, bits});
+}
+
+BENCHMARK_CAPTURE(forward, wkv7, fused)->Apply(shapes<32, 16>);
+BENCHMARK_CAPTURE(backward, wkv7, fused)->Apply(shapes<32, 16>);
+BENCHMARK_CAPTURE(forward, eager, eager)->Apply(shapes<32>);
+BENCHMARK_CAPTURE(backward, eager, eager)->Apply(shapes<32>);
+BENCHMARK_CAPTURE(forward, for_gpus, fused)->Apply(gpu_shapes);
+BENCHMARK_CAPTURE(backward, for_gpus, fused)->Apply(gpu_shapes);
 
 }  // namespace
 }  // namespace vrwkv::kernels
-
-int main(int argc, char** argv) {
-  vrwkv::flush_denormals_to_zero();
-  benchmark::AddCustomContext("dtype", "fp32");
-  benchmark::AddCustomContext("device", "cpu");
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
-  return 0;
-}
