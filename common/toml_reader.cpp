@@ -357,11 +357,10 @@ std::vector<std::string> TomlReader::unknown_keys() const {
 }
 
 void TomlReader::fail_unknown(const std::string& key, const std::string& near) const {
-  const toml::table& table = *as_table(table_);
-  const std::string where =
-      content_->was_set(full_name(key))
-          ? "--set " + full_name(key)
-          : fmt::format("{}:{}", content_->file.string(), table.find(key)->first.source().begin.line);
+  const auto line = as_table(table_)->find(key)->first.source().begin.line;  // 0: of a table that --set made
+  std::string where = fmt::format("{}:{}", content_->file.string(), line);
+  for (const std::string& set : content_->set_keys)
+    if (set == full_name(key) || (line == 0 && set.starts_with(full_name(key) + "."))) where = "--set " + set;
   throw ConfigError("{}: unknown key '{}' (a misspelt key would train with the default). {}", where,
                     full_name(key),
                     near.empty() ? fmt::format("There are: {}.", fmt::join(known_, ", "))

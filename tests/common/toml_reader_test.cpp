@@ -92,6 +92,11 @@ TEST(TomlReader, SettingsOverrideTheFileAndAreNamedInErrors) {
   EXPECT_EQ(root.table("a").table("b").integer("c", 0, 2), 1);
   EXPECT_THAT(message_of([&] { root.table("train").integer("steps", 1, 6); }),
               HasSubstr("--set train.steps: key"));
+  auto misspelt = TomlDocument::parse("[train]\n", "x.toml", {"trian.steps=7"});
+  auto top = misspelt.root();
+  top.table("train");
+  EXPECT_THAT(message_of([&] { top.reject_unknown_keys(); }),
+              HasSubstr("--set trian.steps: unknown key 'trian'"));
   EXPECT_THAT(message_of([&] { TomlDocument::parse("", "x.toml", {"train.steps"}); }),
               HasSubstr("--set train.steps"));
 }
