@@ -10,6 +10,7 @@
 #include "common/error.h"
 #include "data/conversation.h"
 #include "data/image/image.h"
+#include "data/utf8_stream.h"
 #include "launcher/commands.h"
 #include "launcher/ranks.h"
 #include "trainer/eval/generate.h"
@@ -59,15 +60,16 @@ int generate(const Options& options) {
   generate_options.left_padding = options.left_padding || loaded.config.left_padding;
   generate_options.context_length = loaded.config.data.context_length;
   bool started = false;
-  generate_options.on_token = [&started](std::string_view bytes) {
+  data::Utf8Stream text;  // a token may end inside a character
+  generate_options.on_token = [&](std::string_view bytes) {
     // Answers begin with the space that follows "Assistant:".
     if (!started) bytes.remove_prefix(std::min(bytes.find_first_not_of(' '), bytes.size()));
     started = started || !bytes.empty();
-    std::fwrite(bytes.data(), 1, bytes.size(), stdout);
+    fmt::print("{}", text.add(bytes));
     std::fflush(stdout);
   };
   eval::generate(loaded.model, tokenizer, data::pack({sample}, sizes), generate_options);
-  std::fputc('\n', stdout);
+  fmt::print("{}\n", text.finish());
   return static_cast<int>(ExitCode::kDone);
 }
 
