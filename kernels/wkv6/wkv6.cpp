@@ -186,7 +186,7 @@ Wkv6Result wkv6(const at::Tensor& r, const at::Tensor& k, const at::Tensor& v, c
   for (at::Tensor& tensor : tensors)
     if (tensor.defined()) tensor = tensor.contiguous();
   const at::Tensor end = at::full({1}, r.size(1), at::kLong);
-  tensors.push_back(at::cat({sequence_starts, end}).to(r.device()));
+  tensors.push_back(queued_copy(at::cat({sequence_starts, end}), r.device()));
   const bool differentiates =
       at::GradMode::is_enabled() && std::any_of(tensors.begin(), tensors.end(), [](const at::Tensor& tensor) {
         return tensor.defined() && tensor.requires_grad();

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "common/error.h"
+#include "kernels/activations.h"
 #include "kernels/argument_checks.h"
 #include "kernels/device/current_stream.h"
 #include "kernels/wkv7/wkv7_backend.h"
@@ -199,7 +200,7 @@ Wkv7Result wkv7(const at::Tensor& r, const at::Tensor& w, const at::Tensor& k, c
   }
   const at::Tensor host_bounds = sequence_bounds(sequence_starts, r.size(1));
   const auto chunks = host_bounds[1][sequence_starts.numel()].item<std::int64_t>();
-  const at::Tensor bounds = host_bounds.to(r.device());
+  const at::Tensor bounds = queued_copy(host_bounds, r.device());
   variable_list tensors = {r, w, k, v, a, b, initial_state};
   bool needs_gradients = false;
   for (at::Tensor& tensor : tensors) {

@@ -135,10 +135,10 @@ TEST_F(Cuda, NormShiftMixTakesWhatLiesOffItsBoundaries) {
   const auto shifted = [](const at::Tensor& x) {
     return at::cat({at::zeros({1}), x.flatten()}).cuda().narrow(0, 1, x.numel()).view(x.sizes());
   };
-  const at::Tensor mixed =
-      norm_shift_mix(shifted(tensors.x), shifted(tensors.weight), shifted(tensors.bias),
-                     test::kNormShiftMixEpsilon, {shifted(tensors.mixes[0])}, int64_list(c.sequence_starts))
-          .mixed;
+  const at::Tensor mixed = norm_shift_mix(shifted(tensors.x), shifted(tensors.weight), shifted(tensors.bias),
+                                          test::kNormShiftMixEpsilon, {shifted(tensors.mixes[0])},
+                                          test::int64_list(c.sequence_starts))
+                               .mixed;
   EXPECT_LE(relative_rms(mixed.cpu(), expected[0]), 2e-6);
 }
 
