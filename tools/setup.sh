@@ -12,6 +12,7 @@ cuda_runtime_version=13.0.96      # the CUDA 13 wheel of LibTorch loads these tw
 cuda_cupti_version=13.0.85
 rwkv_version=0.8.32
 scikit_learn_version=1.7.2
+disassembler_version=13.2.51      # of GPU code; --test: a CUDA Toolkit may come without one
 vocabulary_sha256=e6dee3d4e31b4d5c40ac99508ac6c701ceef4bed681bf2167ce9a908552bca89    # LF line ends
 
 packages=(g++ cmake ninja-build ccache make git unzip ca-certificates python3 python3-pip
@@ -70,8 +71,13 @@ fetch_vocabulary() {
 fetch_digits() {
   unpack "scikit-learn==$scikit_learn_version" 'sklearn/datasets/data/digits.csv.gz'
 }
+fetch_disassembler() {
+  unpack "nvidia-cuda-nvdisasm==$disassembler_version" 'nvidia/cu13/bin/nvdisasm'
+  chmod +x "$deps/python/nvidia/cu13/bin/nvdisasm"
+}
 
 once "torch-$torch_version" fetch_libtorch
 once "cuda-$cuda_runtime_version-$cuda_cupti_version" fetch_cuda_runtime
 once "vocabulary-$rwkv_version" fetch_vocabulary
 once "digits-$scikit_learn_version" fetch_digits
+[ "$mode" != --test ] || once "disassembler-$disassembler_version" fetch_disassembler

@@ -9,12 +9,13 @@
 
 #include "kernels/device/host_block.h"
 #include "kernels/device/host_faults.h"
+#include "kernels/device/host_launch_log.h"
+#include "kernels/device/host_limits.h"
 
 namespace vrwkv::kernels::device::host {
 namespace {
 
 constexpr int kMostThreads = 1024;
-constexpr std::size_t kMostSharedBytes = 227 * 1024;  // of sm_90 and sm_100
 
 thread_local Schedule t_schedule;
 
@@ -46,11 +47,12 @@ void set_schedule(const Schedule& schedule) { t_schedule = schedule; }
 void run_blocks(const void* kernel, const Blocks& blocks, int threads, std::size_t shared_bytes,
                 const std::function<void()>& body) {
   if (blocks.count < 1 || blocks.count > std::numeric_limits<int>::max() || threads < 1 ||
-      threads > kMostThreads || shared_bytes > kMostSharedBytes) {
+      threads > kMostThreads || shared_bytes > shared_memory_limit()) {
     throw EmulationError(
         fmt::format("{} blocks of {} threads with {} bytes of shared memory: no GPU does this.", blocks.count,
                     threads, shared_bytes));
   }
+  log_launch(blocks.site.file_name(), kernel, shared_bytes);
   const Launch launch{kernel, blocks, threads, shared_bytes, body, t_schedule};
   const FaultTrap trap(&Block::fault);
   Block block(launch);

@@ -77,22 +77,25 @@ std::string without_scope_and_parameters(std::string name) {
 std::string look_up(const void* kernel) {
   Dl_info where{};
   if (dladdr(kernel, &where) == 0) return "";
-  const std::string symbol =
-      symbol_at(read_file(where.dli_fname), reinterpret_cast<std::uintptr_t>(where.dli_fbase),
-                reinterpret_cast<std::uintptr_t>(kernel));
-  int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> readable(
-      abi::__cxa_demangle(symbol.c_str(), nullptr, nullptr, &status), std::free);
-  return readable == nullptr ? symbol : without_scope_and_parameters(readable.get());
+  return symbol_at(read_file(where.dli_fname), reinterpret_cast<std::uintptr_t>(where.dli_fbase),
+                   reinterpret_cast<std::uintptr_t>(kernel));
 }
 
 }  // namespace
 
-std::string kernel_name(const void* kernel) {
+std::string kernel_symbol(const void* kernel) {
   thread_local std::map<const void*, std::string> known;
-  const auto [name, is_new] = known.try_emplace(kernel);
-  if (is_new) name->second = look_up(kernel);
-  return name->second;
+  const auto [symbol, is_new] = known.try_emplace(kernel);
+  if (is_new) symbol->second = look_up(kernel);
+  return symbol->second;
+}
+
+std::string kernel_name(const void* kernel) {
+  const std::string symbol = kernel_symbol(kernel);
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> readable(
+      abi::__cxa_demangle(symbol.c_str(), nullptr, nullptr, &status), std::free);
+  return readable == nullptr ? symbol : without_scope_and_parameters(readable.get());
 }
 
 }  // namespace vrwkv::kernels::device::host

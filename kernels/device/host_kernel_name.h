@@ -5,8 +5,10 @@
 
 namespace vrwkv::kernels::device::host {
 
-/// "forward_kernel<64>" for the address of that function, from the symbols of the file that it was loaded
-/// from; "" when they say nothing about it.
+/// The symbol of a function, from the file that it was loaded from; "" when that does not say it.
+std::string kernel_symbol(const void* kernel);
+
+/// "forward_kernel<64>": the same, to be read.
 std::string kernel_name(const void* kernel);
 
 }  // namespace vrwkv::kernels::device::host
