@@ -9,19 +9,16 @@
 #include "kernels/device/device.h"
 #include "kernels/device/octet.h"
 #include "kernels/norm_shift_mix/norm_shift_mix_backend.h"
+#include "kernels/norm_shift_mix/norm_shift_mix_sums.h"
 
 namespace vrwkv::kernels::cuda {
 namespace {
 
-using device::Float4;
 using device::kWarpLanes;
 using device::load_octet;
 using device::Octet;
 using device::octet_of;
 using device::store_octet;
-
-constexpr int kMaxThreads = kMaxChannels / Octet::kChannels;
-constexpr int kMaxWarps = kMaxThreads / kWarpLanes;
 
 VRWKV_HOST_DEVICE int block_warps(std::int64_t channels) {
   constexpr int kOfAWarp = kWarpLanes * Octet::kChannels;
@@ -74,24 +71,31 @@ __device__ __forceinline__ Octet normalised(const NormShiftMixInputs<Element>& i
   return octet_of([&](int i) { return (x.at[i] - moments.mean) * moments.scale; });
 }
 
-template <class Element, int kMixes>
-__global__ void __launch_bounds__(kMaxThreads)
-    norm_shift_mix_forward_kernel(const NormShiftMixInputs<Element> in, const NormShiftMixKept kept,
-                                  const NormShiftMixOutputs<Element> out) {
-  auto* moments =
-      static_cast<Moments*>(device::shared_memory());  // of the token before the range, then its own
-  const PackedRange range = packed_range(in, device::block_index());
-  const int warp = device::thread_index() / kWarpLanes, lane = device::thread_index() % kWarpLanes;
+/// Fills `moments`, in shared memory, for the token before the range and then its own, which are kept; by the
+/// block.
+template <class Element>
+__device__ __forceinline__ void measure_range(const NormShiftMixInputs<Element>& in, const PackedRange& range,
+                                              const NormShiftMixKept& kept, Moments* moments) {
+  const int warp = device::thread_index() / kWarpLanes;
   for (std::int64_t t = range.begin - 1 + warp; t < range.end; t += block_warps(in.channels)) {
     if (t < 0) continue;
     const Moments mine = measure(in, t);
-    if (lane != 0) continue;
+    if (device::thread_index() % kWarpLanes != 0) continue;
     moments[t - range.begin + 1] = mine;
     if (kept.mean == nullptr || t < range.begin) continue;
     kept.mean[t] = mine.mean;
     kept.scale[t] = mine.scale;
   }
   device::block_barrier();
+}
+
+template <class Element, int kMixes>
+__global__ void __launch_bounds__(kMaxThreads)
+    norm_shift_mix_forward_kernel(const NormShiftMixInputs<Element> in, const NormShiftMixKept kept,
+                                  const NormShiftMixOutputs<Element> out) {
+  auto* moments = static_cast<Moments*>(device::shared_memory());
+  const PackedRange range = packed_range(in, device::block_index());
+  measure_range(in, range, kept, moments);
   const int channel = device::thread_index() * Octet::kChannels;
   if (channel >= in.channels) return;
   const Octet weight = load_octet(in.weight + channel), bias = load_octet(in.bias + channel);
@@ -117,74 +121,6 @@ __global__ void __launch_bounds__(kMaxThreads)
     before = n;
   }
 }
-
-/// The sums of two numbers over the block.
-struct BlockSums {
-  float parts[2][2][kMaxWarps];  // of two tokens by turns: a barrier less
-
-  __device__ __forceinline__ void add(int turn, int warps, float& a, float& b) {
-    const int warp = device::thread_index() / kWarpLanes;
-    a = device::warp_sum(a);
-    b = device::warp_sum(b);
-    if (device::thread_index() % kWarpLanes == 0) {
-      parts[turn][0][warp] = a;
-      parts[turn][1][warp] = b;
-    }
-    device::block_barrier();
-    a = b = 0.0F;
-#pragma unroll 2
-    for (int other = 0; other < warps; ++other) {
-      a += parts[turn][0][other];
-      b += parts[turn][1][other];
-    }
-  }
-};
-
-/// A thread's part of the gradients that are sums over tokens, for its channels: of the mixes, the weight and
-/// the bias. The first few are added up in registers, the others, for which there are none left, in shared
-/// memory.
-template <int kMixes>
-class ChannelSums {
- public:
-  static constexpr int kWeight = kMixes, kBias = kMixes + 1, kCount = kMixes + 2;
-  static constexpr int kInRegisters = kMixes < 2 ? kMixes : 2;
-  static constexpr std::size_t kSharedBytes = (kCount - kInRegisters) * sizeof(Octet);  // a thread
-
-  __device__ ChannelSums(void* shared, int threads)
-      : halves_(static_cast<Float4*>(shared) + device::thread_index()), threads_(threads) {
-#pragma unroll
-    for (int i = kInRegisters; i < kCount; ++i) write(i, {});
-  }
-
-  __device__ __forceinline__ Octet read(int i) const {
-    if (i < kInRegisters) return registers_[i];
-    const Float4 *low = half(i), *high = low + threads_;
-    return octet_of([&](int c) { return c < 4 ? low->at[c] : high->at[c - 4]; });
-  }
-
-  __device__ __forceinline__ void add(int i, const Octet& more) {
-    const Octet sum = read(i);
-    write(i, octet_of([&](int c) { return sum.at[c] + more.at[c]; }));
-  }
-
- private:
-  /// Of an octet the lower half, beside that of the next thread; the upper ones follow.
-  __device__ __forceinline__ Float4* half(int i) const { return halves_ + 2 * (i - kInRegisters) * threads_; }
-
-  __device__ __forceinline__ void write(int i, const Octet& sum) {
-    if (i < kInRegisters) {
-      registers_[i] = sum;
-      return;
-    }
-    Float4* const low = half(i);
-    *low = {{sum.at[0], sum.at[1], sum.at[2], sum.at[3]}};
-    low[threads_] = {{sum.at[4], sum.at[5], sum.at[6], sum.at[7]}};
-  }
-
-  Octet registers_[kInRegisters] = {};
-  Float4* halves_;
-  int threads_;
-};
 
 /// Walks down the tokens of a range. Threads beyond the last channel follow with channel 0 and add nothing.
 template <class Element, int kMixes>
