@@ -38,11 +38,14 @@ bool same_bits(const Result& a, const Result& b) {
     if (a.defined() != b.defined()) return false;
     if (!a.defined()) return true;
     const auto whole = a.contiguous(), other = b.contiguous();
+    // What is empty may have no address.
     return whole.sizes() == other.sizes() &&
-           std::memcmp(whole.const_data_ptr(), other.const_data_ptr(), whole.nbytes()) == 0;
+           (whole.nbytes() == 0 ||
+            std::memcmp(whole.const_data_ptr(), other.const_data_ptr(), whole.nbytes()) == 0);
   } else if constexpr (std::is_trivially_copyable_v<typename Result::value_type>) {
     return a.size() == b.size() &&
-           std::memcmp(a.data(), b.data(), a.size() * sizeof(typename Result::value_type)) == 0;
+           (a.empty() ||
+            std::memcmp(a.data(), b.data(), a.size() * sizeof(typename Result::value_type)) == 0);
   } else {
     if (a.size() != b.size()) return false;
     for (std::size_t i = 0; i < a.size(); ++i) {
