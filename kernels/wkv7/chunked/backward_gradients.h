@@ -23,24 +23,18 @@ class BackwardGradients {
       Gradients gradients;
       const Sums pairs = multiply_state(stage, shared_.published[n % Shared::kPublished], gradients);
       if (n + Shared::kPublished < chunks) Bar::consumed_arrive(n);
-      // Once a chunk is published nobody reads its W and W_b: here is room for the pairs, in write() for a
-      // lane.
+      // Once a chunk is published nobody reads its W and W_b any more: they are room, here and in write().
       Block(&pair_gradients)[4] = stage.wb.blocks;
       store(pair_gradients[warp_], rounded(pairs), lane_);
       Bar::pair_gradients_wait();
 
-      const Left alpha = left_transposed(stage.alpha.blocks[warp_], lane_);
-      const Left rho = left_transposed(stage.rho.blocks[warp_], lane_);
-      const Left beta = left_transposed(stage.beta.blocks[warp_], lane_);
-      const Left kappa = left_transposed(stage.kappa.blocks[warp_], lane_);
+      const Factors factors(stage, warp_, lane_);
       float state_part[2];
-      sum_state_part(gradients, beta, kappa, state_part);
-      multiply_pairs(pair_gradients, alpha, rho, beta, kappa, gradients);
+      sum_state_part(gradients, factors, state_part);
+      multiply_pairs(pair_gradients, factors, gradients);
       Sums dw;
 #pragma unroll
-      for (int h = 0; h < 2; ++h) {
-        finish_key(stage, h, state_part[h], alpha, rho, beta, kappa, gradients, dw);
-      }
+      for (int h = 0; h < 2; ++h) finish_key(stage, h, state_part[h], factors, gradients, dw);
       write(stage, chunk, gradients, dw);
       if (n + Shared::kStages < chunks) Bar::stage_free_arrive(n);
     }
@@ -49,6 +43,17 @@ class BackwardGradients {
  private:
   using Bar = Barriers<Shared>;
   enum PairGradient { kDl, kDm, kDg, kDe };
+
+  /// The warp's keys of the chunk's operands, transposed.
+  struct Factors {
+    __device__ Factors(const BackwardStage& stage, int warp, const Lane& lane)
+        : alpha(left_transposed(stage.alpha.blocks[warp], lane)),
+          rho(left_transposed(stage.rho.blocks[warp], lane)),
+          beta(left_transposed(stage.beta.blocks[warp], lane)),
+          kappa(left_transposed(stage.kappa.blocks[warp], lane)),
+          w(left_transposed(stage.fetched_w.blocks[warp], lane)) {}
+    Left alpha, rho, beta, kappa, w;
+  };
 
   /// Of the scaled operands at first; finish_key() makes those of a, r, b, k of them.
   struct Gradients {
@@ -75,12 +80,7 @@ class BackwardGradients {
       multiply_add(to.h, d, transposed(s0));
       multiply_add(pairs, transposed(chosen(of_z, z, dy)), chosen(with_v, v, u));
     }
-    const bool diagonal = warp_ == kDg || warp_ == kDe;
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      const int row = lane_.g + i / 2 % 2 * 8, column = i / 4 * 8 + lane_.c2 + i % 2;
-      if (!(row > column || (diagonal && row == column))) pairs.at[i / 4][i % 4] = 0.0F;
-    }
+    keep_lower(pairs, /*diagonal=*/warp_ == kDg || warp_ == kDe, lane_);
     return pairs;
   }
 
@@ -91,16 +91,15 @@ class BackwardGradients {
     return z;
   }
 
-  __device__ void multiply_pairs(const Block (&of)[4], const Left& alpha, const Left& rho, const Left& beta,
-                                 const Left& kappa, Gradients& to) const {
-    multiply_add(to.alpha, beta, right_transposed(of[kDl], lane_));
-    multiply_add(to.rho, beta, right_transposed(of[kDg], lane_));
-    multiply_add(to.beta, alpha, right(of[kDl], lane_));
-    multiply_add(to.kappa, alpha, right(of[kDm], lane_));
-    multiply_add(to.alpha, kappa, right_transposed(of[kDm], lane_));
-    multiply_add(to.rho, kappa, right_transposed(of[kDe], lane_));
-    multiply_add(to.beta, rho, right(of[kDg], lane_));
-    multiply_add(to.kappa, rho, right(of[kDe], lane_));
+  __device__ void multiply_pairs(const Block (&of)[4], const Factors& x, Gradients& to) const {
+    multiply_add(to.alpha, x.beta, right_transposed(of[kDl], lane_));
+    multiply_add(to.rho, x.beta, right_transposed(of[kDg], lane_));
+    multiply_add(to.beta, x.alpha, right(of[kDl], lane_));
+    multiply_add(to.kappa, x.alpha, right(of[kDm], lane_));
+    multiply_add(to.alpha, x.kappa, right_transposed(of[kDm], lane_));
+    multiply_add(to.rho, x.kappa, right_transposed(of[kDe], lane_));
+    multiply_add(to.beta, x.rho, right(of[kDg], lane_));
+    multiply_add(to.kappa, x.rho, right(of[kDe], lane_));
   }
 
   /// A lane's part of row h of a factor: tokens 2 c, 2 c + 1, 2 c + 8, 2 c + 9.
@@ -114,11 +113,10 @@ class BackwardGradients {
   __device__ static float& of_row(Sums& x, int h, int i) { return x.at[i / 2][2 * h + i % 2]; }
 
   /// q + h of keys g and g + 8, while the gradients of beta and kappa have no other part than the state's.
-  __device__ void sum_state_part(Gradients& gradients, const Left& beta, const Left& kappa,
-                                 float (&sums)[2]) const {
+  __device__ void sum_state_part(Gradients& gradients, const Factors& factors, float (&sums)[2]) const {
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      const Row b(beta, h), k(kappa, h);
+      const Row b(factors.beta, h), k(factors.kappa, h);
       float q = 0.0F;
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
@@ -133,12 +131,11 @@ class BackwardGradients {
   }
 
   /// Key g + 8 h: x and its sums over later tokens, dw, and the gradients of a, r, b, k.
-  __device__ void finish_key(const BackwardStage& stage, int h, float state_part, const Left& alpha,
-                             const Left& rho, const Left& beta, const Left& kappa, Gradients& gradients,
-                             Sums& dw) const {
+  __device__ void finish_key(const BackwardStage& stage, int h, float state_part, const Factors& factors,
+                             Gradients& gradients, Sums& dw) const {
     const int key = warp_ * kChunk + 8 * h + lane_.g;
-    const Row al(alpha, h), rh(rho, h), be(beta, h), ka(kappa, h);
-    const Row w(left_transposed(stage.fetched_w.blocks[warp_], lane_), h);
+    const Row al(factors.alpha, h), rh(factors.rho, h), be(factors.beta, h), ka(factors.kappa, h);
+    const Row w(factors.w, h);
     float of_alpha[4], x[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {

@@ -141,10 +141,10 @@ class Preparation {
       multiply_add(g, rho, beta);
       multiply_add(e, rho, kappa);
     }
-    keep_lower(l, /*diagonal=*/false);
-    keep_lower(m, /*diagonal=*/false);
-    keep_lower(g, /*diagonal=*/true);
-    keep_lower(e, /*diagonal=*/true);
+    keep_lower(l, /*diagonal=*/false, lane_);
+    keep_lower(m, /*diagonal=*/false, lane_);
+    keep_lower(g, /*diagonal=*/true, lane_);
+    keep_lower(e, /*diagonal=*/true, lane_);
     store(stage.m_block(), rounded(m), lane_);
     store(stage.g_block(), rounded(g), lane_);
     store(stage.e, rounded(e), lane_);
@@ -153,14 +153,6 @@ class Preparation {
     for (int i = 0; i < 4; ++i) {
       const int at = (lane_.g + i % 2 * 8) * Scratch::kRow + i / 2 * 8 + lane_.c2;
       *reinterpret_cast<Float2*>(&to[at]) = {{l.at[i / 2][i % 2 * 2], l.at[i / 2][i % 2 * 2 + 1]}};
-    }
-  }
-
-  __device__ void keep_lower(Sums& x, bool diagonal) const {
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      const int row = lane_.g + i / 2 % 2 * 8, column = i / 4 * 8 + lane_.c2 + i % 2;
-      if (!(row > column || (diagonal && row == column))) x.at[i / 4][i % 4] = 0.0F;
     }
   }
 
@@ -202,26 +194,26 @@ class Preparation {
     const Left t_transposed = left(inverse_transposed, lane_);
     const Right m = right(stage.m_block(), lane_);
     const Left g = left(stage.g_block(), lane_);
-    device::warp_barrier();  // W will lie where T is, T M and G T may lie where M and G are
+    Right alpha[kBlocks], beta[kBlocks];  // all loads before the first store
 #pragma unroll
-    for (int block = 0; block < kBlocks; ++block) {
-      Sums w;
-      multiply_add(w, t, right(stage.alpha.blocks[block], lane_));
-      store(stage.w.blocks[block], rounded(w), lane_);
-      if constexpr (Stage::kBackward) {
-        Sums wb;
-        multiply_add(wb, t_transposed, right(stage.beta.blocks[block], lane_));
-        store(stage.wb.blocks[block], rounded(wb), lane_);
-      }
+    for (int i = 0; i < kBlocks; ++i) {
+      alpha[i] = right(stage.alpha.blocks[i], lane_);
+      if constexpr (Stage::kBackward) beta[i] = right(stage.beta.blocks[i], lane_);
     }
-    Sums tm;
-    multiply_add(tm, t, m);
-    store(stage.tm, rounded(tm), lane_);
-    if constexpr (Stage::kBackward) {
-      Sums gt;
-      multiply_add(gt, g, transposed(t_transposed));
-      store(stage.gt, rounded(gt), lane_);
+    device::warp_barrier();  // W will lie where T is, T M and G T may lie where M and G are
+    store(stage.tm, product(t, m), lane_);
+    if constexpr (Stage::kBackward) store(stage.gt, product(g, transposed(t_transposed)), lane_);
+#pragma unroll
+    for (int i = 0; i < kBlocks; ++i) {
+      store(stage.w.blocks[i], product(t, alpha[i]), lane_);
+      if constexpr (Stage::kBackward) store(stage.wb.blocks[i], product(t_transposed, beta[i]), lane_);
     }
+  }
+
+  __device__ static Left product(const Left& a, const Right& b) {
+    Sums sums;
+    multiply_add(sums, a, b);
+    return rounded(sums);
   }
 
   const Wkv7ChunkedInputs& in_;

@@ -61,6 +61,15 @@ __device__ __forceinline__ Sums widened(const Left& x) {
   return sums;
 }
 
+/// Zeros above the diagonal, and on it unless `diagonal`.
+__device__ __forceinline__ void keep_lower(Sums& x, bool diagonal, const Lane& lane) {
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const int row = lane.g + i / 2 % 2 * 8, column = i / 4 * 8 + lane.c2 + i % 2;
+    if (row < column || (row == column && !diagonal)) x.at[i / 4][i % 4] = 0.0F;
+  }
+}
+
 /// sums += a b
 __device__ __forceinline__ void multiply_add(Sums& sums, const Left& a, const Right& b) {
   device::mma_16x8x16(sums.at[0], a.at, b.at[0], b.at[1]);
