@@ -7,13 +7,14 @@
 A kernel's warps have roles, and each role a loop over chunks. A loop's time is that of one warp alone which issues in
 order: an instruction starts a cycle after the one before, not before its operands are there, and not while its unit
 is taken. A chunk then takes the longest of: the slowest role; the cycles in which a scheduler issues what all roles
-execute; and the cycles in which a tensor core does its share of all products. Blocks beyond what the device holds wait
-in waves. No time is less than that of the bytes a kernel moves.
+execute; the cycles in which a tensor core does its share of all products; and those in which shared memory moves
+what all roles read and write, 128 bytes each. Blocks beyond what the device holds wait in waves. No time is less than
+that of the bytes a kernel moves.
 
-Contention for memory, bank conflicts and waits between roles are left out. That is optimistic: two published WKV-7
-kernels would take 4.2 and 11 ms, where 8 and 17 were measured (H100; B 8, H 64, T 4,096; forward and backward). So
-times of computing are multiplied by OPTIMISM, the larger of the two ratios. It ranks variants; it replaces no
-measurement.
+Contention for the device's memory, bank conflicts and waits between roles are left out. That is optimistic: two
+published WKV-7 kernels would take 4.2 and 11 ms, where 8 and 17 were measured (H100; B 8, H 64, T 4,096; forward and
+backward). So times of computing are multiplied by OPTIMISM, the larger of the two ratios. It ranks variants; it
+replaces no measurement.
 """
 import argparse
 import collections
@@ -34,6 +35,8 @@ LATENCY = {"LDS": 29, "LDSM": 33, "SHFL": 24, "MUFU": 22, "HMMA": 33, "F2FP": 6,
            "S2R": 20, "I2F": 20, "F2F": 20}
 OTHER_LATENCY = 4.5
 OCCUPANCY = {"HMMA": 8, "MUFU": 2, "LDSM": 4}
+# Of the one shared memory of a multiprocessor, for the 32 lanes of an instruction: four bytes a cycle and lane.
+SHARED = {"LDSM": 4, "LDGSTS": 4, "LDS": 1, "STS": 1}
 BARRIER = 25                      # before going on, when all are there
 COPY = LATENCY["LDG"]             # of cp.async, until the wait for it ends
 
@@ -53,7 +56,7 @@ class Role:
     lacks: tuple
     warps: int
     turns: bool = False           # each warp takes one chunk of every `warps`; else all take part in each
-    group: int = 1                # chunks in the loop around
+    group: int = 1                # chunks that a turn of the loop takes
 
 
 @dataclasses.dataclass
@@ -127,6 +130,12 @@ def reads_and_writes(text):
     return reads, writes
 
 
+def shared_cycles(text):
+    base = opcode(text)
+    width = result_width(kernel_code.operation(text)) if base in ("LDS", "STS") else 1
+    return SHARED.get(base, 0) * width
+
+
 def cycles(texts, repetitions=5):
     """Of one turn through these instructions when many follow one another, by one warp alone."""
     ready, free, copied = collections.defaultdict(float), collections.defaultdict(float), 0.0
@@ -154,11 +163,7 @@ class Cost(typing.NamedTuple):
     cycles: float
     instructions: float
     products: float
-
-
-def cost_of_turn(code, loop):
-    texts = instructions(code, loop)
-    return Cost(cycles(texts), len(texts), sum(opcode(text) == "HMMA" for text in texts))
+    shared: float                 # cycles of shared memory
 
 
 def cost_of_chunk(role, code):
@@ -166,13 +171,9 @@ def cost_of_chunk(role, code):
         present = {opcode(text) for text in instructions(code, loop)}
         return present >= {"HMMA", *role.marks} and not present & set(role.lacks)
 
-    found = loops(code)
-    inner = min(filter(is_the_role_s, found), key=length)
-    if role.group == 1:
-        return cost_of_turn(code, inner)
-    outer = min((loop for loop in found if loop != inner and loop[0] <= inner[0] and inner[1] <= loop[1]), key=length)
-    once = zip(cost_of_turn(code, outer), cost_of_turn(code, inner))
-    return Cost(*((around + (role.group - 1) * within) / role.group for around, within in once))
+    texts = instructions(code, min(filter(is_the_role_s, loops(code)), key=length))
+    turn = (cycles(texts), len(texts), sum(opcode(text) == "HMMA" for text in texts), sum(map(shared_cycles, texts)))
+    return Cost(*(of_turn / role.group for of_turn in turn))
 
 
 class Estimate:
@@ -186,12 +187,13 @@ class Estimate:
         together = [(1 if role.turns else role.warps, cost) for role, cost in of_roles]    # warps that share a chunk
         self.issue = sum(warps * cost.instructions for warps, cost in together) / SCHEDULERS
         self.tensor = sum(warps * cost.products for warps, cost in together) * OCCUPANCY["HMMA"] / SCHEDULERS
+        self.shared = sum(warps * cost.shared for warps, cost in together)
 
     def milliseconds(self, batch, heads, tokens):
         tasks = batch * heads
         held = min(self.design.blocks, -(-tasks // MULTIPROCESSORS))    # blocks that share a multiprocessor
         waves = -(-tasks // (MULTIPROCESSORS * held))
-        chunk = max(self.slowest, held * self.issue, held * self.tensor)
+        chunk = max(self.slowest, held * self.issue, held * self.tensor, held * self.shared)
         computing = OPTIMISM * waves * -(-tokens // CHUNK) * chunk / HERTZ
         moving = tasks * tokens * self.design.bytes_per_token / BYTES_PER_SECOND
         return 1e3 * max(computing, moving)
@@ -202,7 +204,7 @@ class Estimate:
             print(f"  {role.name:10} {cost.cycles:6.0f} cycles, {cost.instructions:5.0f} instructions, "
                   f"{cost.products:3.0f} products a chunk and warp")
         print(f"  a chunk: slowest role {self.slowest:.0f} cycles; for each block that shares a multiprocessor "
-              f"issue {self.issue:.0f}, tensor cores {self.tensor:.0f}")
+              f"issue {self.issue:.0f}, tensor cores {self.tensor:.0f}, shared memory {self.shared:.0f}")
 
 
 def main():

@@ -111,6 +111,11 @@ class Model(unittest.TestCase):
         copy_and_wait = ["LDGSTS.E.128 [R2], [R4.64]", "DEPBAR.LE SB0, 0x0"]
         self.assertGreater(kernel_model.cycles(copy_and_wait), kernel_model.COPY)
 
+    def test_counts_what_shared_memory_moves(self):
+        cycles = {"LDS R4, [R2]": 1, "STS.128 [R2], R4": 4, "LDSM.16.MT88.4 R4, [R2]": 4, "LDG.E.64 R6, [R2]": 0}
+        for text, expected in cycles.items():
+            self.assertEqual(kernel_model.shared_cycles(text), expected, text)
+
     def test_knows_what_instructions_read_and_write(self):
         self.assertEqual(kernel_model.reads_and_writes("@P0 LDS.128 R4, [R2+0x10]"), ([2], [4, 5, 6, 7]))
         self.assertEqual(kernel_model.reads_and_writes("STS.64 [R2], R4"), ([2, 4, 5], []))
