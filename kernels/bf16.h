@@ -10,7 +10,8 @@
 #if defined(__CUDACC__)
 #define VRWKV_HOST_DEVICE __host__ __device__ __forceinline__
 #else
-#define VRWKV_HOST_DEVICE inline
+// Never a function of its own, of which a linker would keep one compilation for all instruction sets.
+#define VRWKV_HOST_DEVICE [[gnu::always_inline]] inline
 #endif
 
 namespace vrwkv::kernels {

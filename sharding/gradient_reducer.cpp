@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "common/error.h"
+#include "kernels/tree_sum/tree_sum.h"
 
 namespace vrwkv::sharding {
 namespace {
@@ -67,11 +68,16 @@ at::Tensor& GradientReducer::leaf() {
 void GradientReducer::finish_leaf() {
   partial_sums_.push_back(leaf());
   leaf_.reset();
-  for (int carry = carries_after(leaves_, next_leaf_); carry > 0; --carry) {
-    const at::Tensor right = partial_sums_.back();
-    partial_sums_.pop_back();
-    partial_sums_.back().add_(right);
-    free_.push_back(right);
+  const int carries = carries_after(leaves_, next_leaf_);
+  if (carries > 0) {
+    const auto first = partial_sums_.end() - 1 - carries;
+    const std::vector<at::Tensor> values(first, partial_sums_.end());
+    std::vector<Merge> merges;
+    for (auto right = static_cast<std::size_t>(carries); right > 0; --right)
+      merges.push_back({.left = right - 1, .right = right});
+    kernels::tree_sum(values, merges, *first);
+    free_.insert(free_.end(), first + 1, partial_sums_.end());
+    partial_sums_.erase(first + 1, partial_sums_.end());
   }
   ++next_leaf_;
 }
@@ -135,10 +141,9 @@ at::Tensor GradientReducer::reduce() {
   const std::int64_t buckets = (layout_.largest_shard() + shard_bucket_ - 1) / shard_bucket_;
   for (std::int64_t bucket = 0; bucket < buckets; ++bucket) {
     const std::vector<at::Tensor> values = exchange(bucket);
-    for (const auto& [left, right] : merges_) values[left].add_(values[right]);
     const auto [begin, end] = bucket_range(here, bucket);
-    const at::Tensor place = result.slice(0, begin, end);
-    if (place.data_ptr() != values.front().data_ptr()) place.copy_(values.front());
+    at::Tensor place = result.slice(0, begin, end);
+    kernels::tree_sum(values, merges_, place);
   }
   free_.insert(free_.end(), partial_sums_.begin(), partial_sums_.end());
   if (partial_sums_.empty()) free_.push_back(result);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
+
+#include "kernels/tree_sum/merge.h"
 
 /// The one order in which per-micro-batch values are added.
 ///
@@ -44,12 +45,7 @@ int carries_after(const LeafRange& range, std::int64_t leaf);
 /// one aligned subtree, at most 2 * log2(size) + 1 for any other.
 std::int64_t most_partial_sums(const LeafRange& range);
 
-/// One addition of a merge plan: value[left] += value[right].
-struct Merge {
-  std::size_t left = 0;
-  std::size_t right = 0;
-  bool operator==(const Merge&) const = default;
-};
+using kernels::Merge;
 
 /// The additions, in order, that turn the values of `nodes` into the sum over all `leaves`, which ends up in
 /// value 0.

@@ -3,18 +3,16 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <cstdint>
+#include "kernels/squared_norm/squared_norm_backend.h"
 
 namespace vrwkv::kernels {
 
-/// Elements summed together. The norm of a sharded gradient is the sum of its blocks in block order, so
+/// Sums the squares of each block of kNormBlock elements, in fp64 and in one fixed order
+/// (squared_norm_backend.h). The norm of a sharded gradient is the sum of its blocks in block order, so
 /// shards that end on block edges give the same bits for every number of ranks.
-inline constexpr std::int64_t kNormBlock = 65536;
-
-/// Sums the squares of each block of kNormBlock elements, in fp64 and in one fixed order.
 ///
 /// @param flat  (n) fp32, contiguous, any device; the last block may be short.
-/// @return      (ceil(n / kNormBlock)) fp64, on the same device.
+/// @return      (ceil(n / kNormBlock)) fp64, on the same device: the same bits on each.
 /// @throws ShapeError when `flat` is not flat, contiguous fp32.
 at::Tensor squared_norm_blocks(const at::Tensor& flat);
 

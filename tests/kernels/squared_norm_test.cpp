@@ -34,6 +34,21 @@ TEST(SquaredNorm, GivesABlockTheSameBitsWhereverItLiesAndWhoeverComputesIt) {
       squared_norm_blocks(flat.narrow(0, kNormBlock, flat.numel() - kNormBlock));
   at::set_num_threads(threads);
   EXPECT_TRUE(from_the_second.equal(whole.narrow(0, 1, 5)));
+  at::set_num_threads(3);
+  EXPECT_TRUE(squared_norm_blocks(flat).equal(whole));
+  at::set_num_threads(threads);
+}
+
+TEST(SquaredNorm, GivesTheSameBitsInEveryInstructionSet) {
+  for (const std::int64_t numel : {std::int64_t{1}, std::int64_t{33}, 3 * kNormSegment + 7, kNormBlock}) {
+    const at::Tensor flat = at::randn({numel});
+    const auto* values = flat.const_data_ptr<float>();
+    const double expected = cpu::portable::sum_of_squares(values, numel);
+#if defined(__x86_64__)
+    EXPECT_EQ(cpu::has_avx2() ? cpu::avx2::sum_of_squares(values, numel) : expected, expected);
+    EXPECT_EQ(cpu::has_avx512() ? cpu::avx512::sum_of_squares(values, numel) : expected, expected);
+#endif
+  }
 }
 
 TEST(SquaredNorm, KeepsWhatFp32WouldLoseAndShowsNan) {
