@@ -141,7 +141,8 @@ std::uint32_t big_endian(const std::uint8_t* bytes) {
 }
 
 /// A file that ends inside or right after a chunk of pixels as one that libpng decodes as far as it goes:
-/// that chunk holds what is there, and the end follows. Nothing when the file ends elsewhere.
+/// that chunk holds what is there, and the end follows. Nothing when the file ends elsewhere; as in Pillow,
+/// that includes the head of a further chunk once it says that the chunk has content.
 std::vector<std::uint8_t> mend_end(std::span<const std::uint8_t> bytes) {
   constexpr std::size_t kSignature = 8, kHeader = 8, kChecksum = 4;
   constexpr std::array<std::uint8_t, 12> kEnd = {0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60, 0x82};
@@ -165,7 +166,7 @@ std::vector<std::uint8_t> mend_end(std::span<const std::uint8_t> bytes) {
     mended.insert(mended.end(), kEnd.begin(), kEnd.end());
     return mended;
   }
-  if (!is_pixels) return {};
+  if (!is_pixels || (chunk + 4 <= bytes.size() && big_endian(bytes.data() + chunk) > 0)) return {};
   mended.assign(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(std::min(chunk, bytes.size())));
   mended.insert(mended.end(), kEnd.begin(), kEnd.end());
   return mended;

@@ -51,8 +51,8 @@ std::string big_endian(std::size_t number) {
   return bytes;
 }
 
-// The fixtures hold their pixels in one chunk each. A file that ends between two, or in the head of the
-// second, shows as much as one whose only chunk ends there.
+// The fixtures hold their pixels in one chunk each. A file that ends between two shows as much as one whose
+// only chunk ends there. Pillow refuses the file when the head of the second is cut after its length.
 TEST(TruncatedImages, MayEndBetweenTwoChunksOfPixels) {
   const std::string whole = read_file(test::image_fixtures() / "png_filters.png");
   const std::size_t pixels = whole.find("IDAT") + 4;
@@ -62,10 +62,11 @@ TEST(TruncatedImages, MayEndBetweenTwoChunksOfPixels) {
     const std::string first =
         whole.substr(0, pixels - 8) + big_endian(count) + whole.substr(pixels - 4, count + 4);
     for (const auto& rest :
-         {std::string("...."), std::string("....\0\0", 6), std::string("....\0\0\0\7IDA", 11)}) {
+         {std::string("...."), std::string("....\0\0", 6), std::string("....\0\0\0\0IEN", 11)}) {
       EXPECT_EQ(outcome(first + rest, /*accept=*/true), expected) << count;
       EXPECT_EQ(outcome(first + rest, /*accept=*/false), "refused");
     }
+    EXPECT_EQ(outcome(first + std::string("....\0\0\0\7IDA", 11), /*accept=*/true), "refused");
   }
 }
 
