@@ -11,18 +11,6 @@
 #include "common/error.h"
 
 namespace vrwkv {
-namespace {
-
-void write_all(int descriptor, std::string_view content, const std::filesystem::path& path) {
-  while (!content.empty()) {
-    const ssize_t written = ::write(descriptor, content.data(), content.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) throw IoError("{}: cannot be written ({})", path.string(), std::strerror(errno));
-    content.remove_prefix(static_cast<std::size_t>(written));
-  }
-}
-
-}  // namespace
 
 std::string read_file(const std::filesystem::path& path) {
   std::ifstream stream(path, std::ios::binary);
@@ -32,12 +20,47 @@ std::string read_file(const std::filesystem::path& path) {
   return content;
 }
 
+FileDescriptor open_to_read(const std::filesystem::path& path) {
+  FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) throw IoError("{}: cannot be opened ({}).", path.string(), std::strerror(errno));
+  return file;
+}
+
+std::size_t read_at(const FileDescriptor& file, const std::filesystem::path& path, std::uint64_t offset,
+                    std::span<char> to) {
+  std::size_t filled = 0;
+  while (filled < to.size()) {
+    const ssize_t got =
+        ::pread(file.get(), to.data() + filled, to.size() - filled, static_cast<off_t>(offset + filled));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw IoError("{}: cannot be read ({}).", path.string(), std::strerror(errno));
+    if (got == 0) break;
+    filled += static_cast<std::size_t>(got);
+  }
+  return filled;
+}
+
+bool write_all(int descriptor, std::string_view content) noexcept {
+  while (!content.empty()) {
+    const ssize_t written = ::write(descriptor, content.data(), content.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    content.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return true;
+}
+
+std::int64_t modification_time_ns(const struct stat& status) noexcept {
+  return std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+}
+
 void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
   const std::filesystem::path partial = path.string() + ".partial";
   {
     const FileDescriptor file(::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     if (!file) throw IoError("{}: cannot be created ({})", partial.string(), std::strerror(errno));
-    write_all(file.get(), content, partial);
+    if (!write_all(file.get(), content))
+      throw IoError("{}: cannot be written ({})", partial.string(), std::strerror(errno));
     if (::fsync(file.get()) != 0)
       throw IoError("{}: cannot be synced ({})", partial.string(), std::strerror(errno));
   }

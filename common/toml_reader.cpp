@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <sstream>
 
 #include "common/error.h"
 #include "common/file_system.h"
+#include "common/nearest_name.h"
 
 #define TOML_ENABLE_FORMATTERS 1
 #include <toml++/toml.h>
@@ -52,34 +52,6 @@ std::string to_toml(const std::vector<Value>& values) {
   std::ostringstream stream;
   stream << array;
   return stream.str();
-}
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
-std::string nearest(std::string_view key, const std::vector<std::string>& known) {
-  std::string best;
-  std::size_t least = std::max<std::size_t>(3, key.size() / 3) + 1;
-  for (const auto& candidate : known) {
-    const std::size_t distance = edit_distance(key, candidate);
-    if (distance < least) {
-      least = distance;
-      best = candidate;
-    }
-  }
-  return best;
 }
 
 toml::table parse_value(const std::string& text) {
@@ -163,7 +135,9 @@ std::string TomlDocument::resolved_toml() const {
       tables.push_back(table_of(key));
   std::string text;
   for (const auto& table : tables) {
-    text += fmt::format("{}[{}]\n", text.empty() ? "" : "\n", table);
+    const std::string element = table.substr(0, table.find('['));  // "x[0]" is one of [[x]]
+    text += fmt::format(fmt::runtime(element == table ? "{}[{}]\n" : "{}[[{}]]\n"), text.empty() ? "" : "\n",
+                        element);
     for (const auto& key : content_->resolved)
       if (table_of(key) == table)
         text += fmt::format("{} = {}\n", key.name.substr(table.size() + 1), key.value);
@@ -242,7 +216,7 @@ std::string TomlReader::one_of(std::string_view key, const std::vector<std::stri
                                std::optional<std::string> fallback) {
   std::string value = text(key, std::move(fallback));
   if (std::find(choices.begin(), choices.end(), value) == choices.end()) {
-    const std::string near = nearest(value, choices);
+    const std::string near = nearest_name(value, choices);
     fail(key, fmt::format("'{}' is none of {}.{}", value, fmt::format("{}", to_toml(choices)),
                           near.empty() ? "" : fmt::format(" Did you mean '{}'?", near)));
   }
@@ -259,11 +233,36 @@ std::filesystem::path TomlReader::path(std::string_view key, std::optional<std::
   } else {
     fail_type(key, "a path (a string)");
   }
-  if (!value.empty() && value.is_relative())
-    value = std::filesystem::absolute(content_->file).parent_path() / value;
-  value = value.lexically_normal();
+  value = from_file(value);
   record(key, to_toml(value.string()), /*is_path=*/true);
   return value;
+}
+
+std::filesystem::path TomlReader::from_file(std::filesystem::path path) const {
+  if (!path.empty() && path.is_relative())
+    path = std::filesystem::absolute(content_->file).parent_path() / path;
+  return path.lexically_normal();
+}
+
+std::vector<std::filesystem::path> TomlReader::paths(std::string_view key,
+                                                     const std::vector<std::filesystem::path>& fallback) {
+  const auto* node = static_cast<const toml::node*>(find(key));
+  std::vector<std::string> values;
+  const auto add = [&](const toml::node& one) {
+    if (!one.is_string()) fail_type(key, "a path (a string), or an array of paths,");
+    if (const auto path = from_file(*one.value<std::string>()); !path.empty())
+      values.push_back(path.string());
+  };
+  if (node == nullptr) {
+    for (const auto& path : fallback) values.push_back(path.string());
+  } else if (node->is_array()) {
+    for (const auto& element : *node->as_array()) add(element);
+  } else {
+    add(*node);
+  }
+  record(key, values.size() > 1 ? to_toml(values) : to_toml(values.empty() ? std::string() : values.front()),
+         /*is_path=*/true);
+  return {values.begin(), values.end()};
 }
 
 std::int64_t TomlReader::integer(std::string_view key, std::int64_t least, std::int64_t most,
@@ -344,8 +343,21 @@ TomlReader TomlReader::table(std::string_view key) {
   return {content_, node == nullptr ? nullptr : node->as_table(), full_name(key)};
 }
 
+std::vector<TomlReader> TomlReader::tables(std::string_view key) {
+  const auto* node = static_cast<const toml::node*>(find(key));
+  std::vector<TomlReader> tables;
+  if (node == nullptr) return tables;
+  if (!node->is_array()) fail_type(key, "an array of tables");
+  for (const auto& element : *node->as_array()) {
+    if (!element.is_table()) fail_type(key, "an array of tables");
+    tables.push_back(
+        TomlReader(content_, element.as_table(), fmt::format("{}[{}]", full_name(key), tables.size())));
+  }
+  return tables;
+}
+
 void TomlReader::reject_unknown_keys() const {
-  for (const std::string& key : unknown_keys()) fail_unknown(key, nearest(key, known_));
+  for (const std::string& key : unknown_keys()) fail_unknown(key, nearest_name(key, known_));
 }
 
 std::vector<std::string> TomlReader::unknown_keys() const {

@@ -63,6 +63,9 @@ class TomlReader {
                      std::optional<std::string> fallback = {});
   /// A file or folder; a relative one is relative to the configuration file. "" stays "" (none).
   std::filesystem::path path(std::string_view key, std::optional<std::filesystem::path> fallback = {});
+  /// One, or an array of them; "" stays none.
+  std::vector<std::filesystem::path> paths(std::string_view key,
+                                           const std::vector<std::filesystem::path>& fallback);
   std::int64_t integer(std::string_view key, std::int64_t least, std::int64_t most,
                        std::optional<std::int64_t> fallback = {});
   /// Any finite number in [least, most].
@@ -75,6 +78,8 @@ class TomlReader {
                                  std::optional<std::vector<std::string>> fallback = {});
   /// A sub-table; where the file has none, an empty one whose keys all take their defaults.
   TomlReader table(std::string_view key);
+  /// An array of tables, [[key]]; where the file has none, no table. Element i is read as "key[i]".
+  std::vector<TomlReader> tables(std::string_view key);
   /// Whether the file (or --set) has this key; does not count as reading it.
   bool has(std::string_view key) const;
 
@@ -89,6 +94,7 @@ class TomlReader {
   TomlReader(TomlDocument::Content* content, const void* table, std::string name);
   const void* find(std::string_view key);
   std::string full_name(std::string_view key) const;
+  std::filesystem::path from_file(std::filesystem::path path) const;
   void record(std::string_view key, std::string value, bool is_path = false) const;
   [[noreturn]] void fail_type(std::string_view key, std::string_view expected) const;
   [[noreturn]] void fail_unknown(const std::string& key, const std::string& near) const;

@@ -6,22 +6,10 @@
 #include <numeric>
 
 #include "common/error.h"
+#include "common/hdf5/handles.h"
 
 namespace vrwkv::hdf5 {
 namespace {
-
-template <herr_t (*kClose)(hid_t)>
-struct IdTraits {
-  using type = hid_t;
-  static constexpr hid_t null() noexcept { return H5I_INVALID_HID; }
-  static void release(hid_t id) noexcept { kClose(id); }
-};
-using Dataset = UniqueHandle<IdTraits<H5Dclose>>;
-using Dataspace = UniqueHandle<IdTraits<H5Sclose>>;
-using Properties = UniqueHandle<IdTraits<H5Pclose>>;
-using Attribute = UniqueHandle<IdTraits<H5Aclose>>;
-using Datatype = UniqueHandle<IdTraits<H5Tclose>>;
-using Object = UniqueHandle<IdTraits<H5Oclose>>;
 
 /// A file that cannot be closed because the disk is full crashes the library when it shuts down later, which
 /// it does at exit or inside MPI_Finalize, and the crash would hide our error. We close every file ourselves,
@@ -33,40 +21,6 @@ void silence_library() {
   static const herr_t once = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   static_cast<void>(once);
   static_cast<void>(kNeverShutsDown);
-}
-
-herr_t keep_description(unsigned, const H5E_error2_t* entry, void* text) {
-  if (entry->desc != nullptr && *entry->desc != '\0') *static_cast<std::string*>(text) = entry->desc;
-  return 0;
-}
-
-[[noreturn]] void fail(const std::filesystem::path& path, const std::string& what) {
-  std::string reason = "no reason given";
-  H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, keep_description, &reason);
-  throw IoError("{}: {}: {}", path.string(), what, reason);
-}
-
-hid_t checked(hid_t id, const std::filesystem::path& path, const std::string& what) {
-  if (id < 0) fail(path, what);
-  return id;
-}
-void checked_status(herr_t status, const std::filesystem::path& path, const std::string& what) {
-  if (status < 0) fail(path, what);
-}
-
-std::vector<hsize_t> to_sizes(const Dims& dims) { return {dims.begin(), dims.end()}; }
-
-Dataspace make_space(const Dims& dims, const std::filesystem::path& path) {
-  const auto sizes = to_sizes(dims);
-  const hid_t id = dims.empty() ? H5Screate(H5S_SCALAR)
-                                : H5Screate_simple(static_cast<int>(sizes.size()), sizes.data(), nullptr);
-  return Dataspace(checked(id, path, "dataspace"));
-}
-
-Properties creates_groups() {
-  Properties properties(H5Pcreate(H5P_LINK_CREATE));
-  H5Pset_create_intermediate_group(properties.get(), 1);
-  return properties;
 }
 
 /// A box of a row-major tensor: `count` elements from `start` in each dimension.

@@ -3,6 +3,7 @@
 
 #include <hdf5.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <span>
@@ -31,6 +32,8 @@ struct Source {
   std::int64_t elements = 0;
 };
 
+enum class RowElement { kFloat32, kUint16, kUint8 };
+
 /// One HDF5 file, one process, serial driver. Datasets are contiguous and little-endian; groups named in a
 /// dataset's path are created. Every failure is an IoError "file: dataset: HDF5's innermost reason".
 class File {
@@ -54,10 +57,22 @@ class File {
   void write_virtual_whole(const std::string& name, const Dims& dims, const std::string& file,
                            const std::string& dataset);
 
+  void write_texts(const std::string& name, const std::vector<std::string>& values);
+
+  /// A dataset of rows, dims[0] of them, that are written one by one: each is a chunk of its own, unfiltered,
+  /// so that its bytes lie together in the file. Rows that are never written hold anything.
+  void create_rows(const std::string& name, RowElement element, const Dims& dims);
+  /// @param bytes  the elements of one row, little-endian.
+  void write_row(const std::string& name, std::int64_t row, std::span<const std::byte> bytes);
+  /// Where in the file each row begins: threads may read it there, but not through this library. Nothing else
+  /// may be written to the file any more.
+  std::vector<std::uint64_t> row_offsets(const std::string& name) const;
+
   bool has(const std::string& name) const;
   Dims dims(const std::string& name) const;
   std::vector<float> read_floats(const std::string& name) const;
   std::vector<std::int64_t> read_integers(const std::string& name) const;
+  std::vector<std::string> read_texts(const std::string& name) const;
   /// `values.size()` elements of a dataset, in row-major order from `begin` on; nothing else is read.
   void read_range(const std::string& name, std::int64_t begin, std::span<float> values) const;
   std::string read_text_attribute(const std::string& object, const std::string& name) const;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/error.h"
+#include "common/log.h"
 #include "common/mpi/communicator.h"
 
 namespace vrwkv::mpi {
@@ -77,6 +78,21 @@ auto all_or_none(const Communicator& comm, const char* what, Work&& work) {
   }
   agree_on_failure(comm, what, failure);
   if constexpr (!kReturnsNothing) return std::move(*result);
+}
+
+/// Collective. all_or_none() for shares of work that take long: the other ranks hear of an error when theirs
+/// are done, so the failed rank logs it at once.
+template <class Work>
+void all_or_none_of_shares(const Communicator& comm, const char* what, Work&& work) {
+  all_or_none(comm, what, [&] {
+    try {
+      std::forward<Work>(work)();
+    } catch (const std::exception& error) {
+      if (comm.size() > 1)
+        log::error("this rank's share failed, the others finish theirs first: {}", error.what());
+      throw;
+    }
+  });
 }
 
 }  // namespace vrwkv::mpi

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "common/tensor_file/output_file.h"
+#include "common/output_file.h"
 #include "common/tensor_file/tensor_writer.h"
 
 namespace vrwkv::tensor_file {

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "common/tensor_file/output_file.h"
+#include "common/output_file.h"
 
 namespace vrwkv::tensor_file {
 

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "common/error.h"
 #include "common/mpi/all_or_none.h"
 #include "common/mpi/communicator.h"
+#include "common/mpi/in_turn.h"
 
 namespace vrwkv::mpi {
 namespace {
@@ -66,6 +71,36 @@ TEST(AllOrNone, AnErrorOfAnotherLibraryBecomesOurs) {
     EXPECT_STREQ(error.what(), "index 7");
     EXPECT_EQ(error.shown(), world.rank() == 0) << "the same message is shown once";
   }
+}
+
+TEST(AllOrNone, TheErrorOfAShareIsLoggedWhereItIs) {
+  const auto world = Communicator::duplicate(MPI_COMM_WORLD);
+  const int failing = world.size() - 1;
+  const auto share = [&] {
+    if (world.rank() == failing) throw IoError("a.jpg: cannot be opened");
+  };
+  ::testing::internal::CaptureStderr();
+  EXPECT_THROW(all_or_none_of_shares(world, "shares", share), Error);
+  const std::string logged = ::testing::internal::GetCapturedStderr();
+  const bool is_told = logged.find("share failed, the others finish theirs first: a.jpg: cannot be opened") !=
+                       std::string::npos;
+  EXPECT_EQ(is_told, world.rank() == failing && world.size() > 1) << logged;
+}
+
+/// Ranks of one machine: rank 0 is done before any other begins.
+TEST(InTurn, TheFirstRankMakesWhatTheOthersFind) {
+  const auto world = Communicator::duplicate(MPI_COMM_WORLD);
+  const auto file = std::filesystem::path(::testing::TempDir()) /
+                    fmt::format("in_turn_{}", world.broadcast(std::to_string(::getpid()), 0, "process"));
+  const bool was_there = in_turn(world, "file", [&] {
+    const bool is_there = std::filesystem::exists(file);
+    if (!is_there) std::ofstream(file) << "made";
+    return is_there;
+  });
+  EXPECT_EQ(was_there, world.rank() != 0);
+  EXPECT_THROW(in_turn(world, "file", []() -> int { throw DataError("broken"); }), Error);
+  world.barrier("end of test");
+  if (world.rank() == 0) std::filesystem::remove(file);
 }
 
 TEST(Communicator, AWaitEndsAtItsLimitAndNamesTheExchange) {

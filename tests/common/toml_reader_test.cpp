@@ -50,6 +50,35 @@ TEST(TomlReader, ResolvedTextReadsBackToTheSameValues) {
   EXPECT_EQ(table_again.text("name"), "a \"quoted\" \\ name");
 }
 
+TEST(TomlReader, ReadsArraysOfTables) {
+  auto document = TomlDocument::parse(
+      "[data]\nseed = 1\n[[data.source]]\nfile = \"a\"\n[[data.source]]\nfile = \"b\"\nweigth = 2\n",
+      "/cfg/run.toml");
+  auto data = document.root().table("data");
+  auto sources = data.tables("source");
+  ASSERT_EQ(sources.size(), 2U);
+  EXPECT_EQ(sources[0].path("file"), "/cfg/a");
+  EXPECT_EQ(sources[0].number("weight", 0, 9, 1), 1);
+  EXPECT_EQ(sources[1].path("file"), "/cfg/b");
+  EXPECT_EQ(data.integer("seed", 0, 9), 1);
+  sources[0].reject_unknown_keys();
+  EXPECT_THAT(message_of([&] { sources[1].number("weight", 0, 9); }),
+              HasSubstr("/cfg/run.toml:7: unknown key 'data.source[1].weigth'"));
+  data.reject_unknown_keys();
+
+  auto again = TomlDocument::parse(document.resolved_toml(), "/cfg/again.toml");
+  auto data_again = again.root().table("data");
+  EXPECT_EQ(data_again.integer("seed", 0, 9), 1);
+  auto sources_again = data_again.tables("source");
+  ASSERT_EQ(sources_again.size(), 2U);
+  EXPECT_EQ(sources_again[0].path("file"), "/cfg/a");
+  EXPECT_EQ(sources_again[0].number("weight", 0, 9), 1);
+  EXPECT_EQ(sources_again[1].path("file"), "/cfg/b");
+
+  EXPECT_TRUE(data.tables("absent").empty());
+  EXPECT_THAT(message_of([&] { data.tables("seed"); }), HasSubstr("an array of tables is expected"));
+}
+
 TEST(TomlReader, UnknownKeyNamesFileLineAndNearestName) {
   auto document = TomlDocument::parse("[optimizer]\nbeta1 = 0.9\nbeta_2 = 0.95\n", "configs/x.toml");
   auto table = document.root().table("optimizer");

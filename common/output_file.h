@@ -7,7 +7,7 @@
 
 #include "common/file_system.h"
 
-namespace vrwkv::tensor_file {
+namespace vrwkv {
 
 /// A file that grows under a temporary name and goes away unless it is committed.
 class OutputFile {
@@ -18,12 +18,14 @@ class OutputFile {
   OutputFile& operator=(const OutputFile&) = delete;
   ~OutputFile();
 
+  /// The temporary name: what is there already is overwritten.
+  static std::filesystem::path partial_path(const std::filesystem::path& path);
   std::uint64_t position() const { return position_; }
   /// @throws IoError.
   void append(std::string_view bytes);
   /// Overwrites what was appended before. @throws IoError.
   void patch(std::uint64_t position, std::string_view bytes);
-  /// Syncs and renames. @throws IoError.
+  /// Syncs, renames and syncs the folder. @throws IoError.
   void commit();
 
  private:
@@ -35,4 +37,4 @@ class OutputFile {
   std::uint64_t position_ = 0;
 };
 
-}  // namespace vrwkv::tensor_file
+}  // namespace vrwkv

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "common/tensor_file/output_file.h"
+#include "common/output_file.h"
 
 #include <fcntl.h>
 
@@ -8,7 +8,7 @@
 
 #include "common/error.h"
 
-namespace vrwkv::tensor_file {
+namespace vrwkv {
 namespace {
 
 [[noreturn]] void fail(const std::filesystem::path& path) {
@@ -17,8 +17,11 @@ namespace {
 
 }  // namespace
 
-OutputFile::OutputFile(std::filesystem::path path)
-    : path_(std::move(path)), partial_(path_.string() + ".partial") {
+std::filesystem::path OutputFile::partial_path(const std::filesystem::path& path) {
+  return path.string() + ".partial";
+}
+
+OutputFile::OutputFile(std::filesystem::path path) : path_(std::move(path)), partial_(partial_path(path_)) {
   if (path_.has_parent_path()) vrwkv::create_directories(path_.parent_path());
   file_ = FileDescriptor(::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
   if (!file_) fail(partial_);
@@ -53,6 +56,7 @@ void OutputFile::commit() {
   std::error_code failure;
   std::filesystem::rename(partial_, path_, failure);
   if (failure) throw IoError("{}: cannot be written ({}).", path_.string(), failure.message());
+  sync_to_disk(path_.has_parent_path() ? path_.parent_path() : std::filesystem::path("."));
 }
 
-}  // namespace vrwkv::tensor_file
+}  // namespace vrwkv
