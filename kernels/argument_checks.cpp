@@ -11,11 +11,15 @@ std::string shape_text(at::IntArrayRef sizes) {
   return fmt::format("({})", fmt::join(sizes.begin(), sizes.end(), ", "));
 }
 
-namespace {
-
-void check_defined(const char* where, const char* name, const at::Tensor& tensor) {
+void check_present(const char* where, const char* name, const at::Tensor& tensor) {
   if (!tensor.defined()) throw ShapeError("{}: {} is missing.", where, name);
+  if (tensor.layout() != at::kStrided || !(tensor.is_cpu() || tensor.is_cuda())) {
+    throw ShapeError("{}: {} is {} on {} but should be dense, on a CPU or a CUDA device.", where, name,
+                     c10::str(tensor.layout()), tensor.device().str());
+  }
 }
+
+namespace {
 
 void check_device(const char* where, const char* name, const at::Tensor& tensor, at::Device device) {
   if (tensor.device() != device) {
@@ -26,17 +30,21 @@ void check_device(const char* where, const char* name, const at::Tensor& tensor,
 
 }  // namespace
 
-void check_float32(const char* where, const char* name, const at::Tensor& tensor, at::Device device) {
-  check_defined(where, name, tensor);
+void check_float32(const char* where, const char* name, const at::Tensor& tensor) {
+  check_present(where, name, tensor);
   if (tensor.scalar_type() != at::kFloat) {
     throw ShapeError("{}: {} is {} but should be Float (only fp32 is computed).", where, name,
                      c10::toString(tensor.scalar_type()));
   }
+}
+
+void check_float32(const char* where, const char* name, const at::Tensor& tensor, at::Device device) {
+  check_float32(where, name, tensor);
   check_device(where, name, tensor, device);
 }
 
 void check_activation(const char* where, const char* name, const at::Tensor& tensor, const at::Tensor& like) {
-  check_defined(where, name, tensor);
+  check_present(where, name, tensor);
   const at::ScalarType type = tensor.scalar_type();
   if (type != at::kFloat && type != at::kBFloat16) {
     throw ShapeError("{}: {} is {} but should be Float or BFloat16.", where, name, c10::toString(type));
@@ -51,6 +59,7 @@ void check_activation(const char* where, const char* name, const at::Tensor& ten
 
 void check_shape(const char* where, const char* name, const at::Tensor& tensor, at::IntArrayRef expected,
                  const char* why) {
+  check_present(where, name, tensor);
   if (tensor.sizes() != expected) {
     throw ShapeError("{}: {} is {} but should be {} ({}).", where, name, shape_text(tensor.sizes()),
                      shape_text(expected), why);
@@ -68,8 +77,9 @@ void check_vector(const char* where, const char* name, const at::Tensor& tensor,
 
 void check_sequence_starts(const char* where, const at::Tensor& sequence_starts, std::int64_t tokens) {
   const at::Tensor& starts = sequence_starts;
-  if (!starts.defined() || starts.dim() != 1 || starts.numel() == 0 || starts.scalar_type() != at::kLong ||
-      !starts.is_cpu() || !starts.is_contiguous()) {
+  check_present(where, "sequence_starts", starts);
+  if (starts.dim() != 1 || starts.numel() == 0 || starts.scalar_type() != at::kLong || !starts.is_cpu() ||
+      !starts.is_contiguous()) {
     throw ShapeError("{}: sequence_starts is not a contiguous, non-empty list of int64 on the CPU.", where);
   }
   const auto* values = starts.const_data_ptr<std::int64_t>();

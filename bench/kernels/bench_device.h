@@ -32,4 +32,18 @@ inline void synchronize() {
   if (device().is_cuda()) at::detail::getCUDAHooks().deviceSynchronize(device().index());
 }
 
+/// What the benchmarks of a program compute with is made there.
+inline at::TensorOptions options(at::ScalarType type = at::kFloat) {
+  return at::TensorOptions(device()).dtype(type);
+}
+
+/// Times `work`, each call until it is done.
+template <class Work>
+void time_calls(benchmark::State& state, const Work& work) {
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(work());
+    synchronize();
+  }
+}
+
 }  // namespace vrwkv::bench

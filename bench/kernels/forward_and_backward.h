@@ -62,10 +62,7 @@ inline void time_forward_and_backward(benchmark::State& state, const Operator& r
       return;
     }
   }
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(forward_and_backward(run, placed));
-    synchronize();
-  }
+  time_calls(state, [&] { return forward_and_backward(run, placed); });
   state.counters["GB_per_s"] =
       benchmark::Counter(minimal_bytes * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
   state.counters["threads"] = at::get_num_threads();

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Head, cross-entropy, logit penalty and their gradients: head_cross_entropy() beside LibTorch's operations
-// over all logits and their graph. Same process, same threads; the most memory held at once beside arguments
-// and results is counted too. `elements` is what happens between the products alone, in one tile.
+// over all logits and their graph, and beside its slow twin. Same process, same threads; on a CPU the most
+// memory held at once beside arguments and results is counted too. `elements` is what happens between the
+// products alone, in one tile, on a CPU.
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <benchmark/benchmark.h>
-#include <torch/torch.h>
+#include <torch/csrc/autograd/autograd.h>
 
+#include "bench/kernels/bench_device.h"
 #include "kernels/cross_entropy/head_cross_entropy.h"
+#include "kernels/cross_entropy/head_cross_entropy_reference.h"
 #include "kernels/cross_entropy/logit_rows_backend.h"
 #include "tests/support/peak_memory.h"
 
@@ -25,30 +30,36 @@ HeadLoss tile_by_tile(const at::Tensor& hidden, const at::Tensor& head, const at
 
 HeadLoss eager(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets,
                const at::Tensor& weights) {
-  namespace functional = torch::nn::functional;
   const at::AutoGradMode graph(true);
   const at::Tensor rows = hidden.detach().requires_grad_(), entries = head.detach().requires_grad_();
   const at::Tensor logits = rows.matmul(entries.t());
-  const at::Tensor losses = functional::cross_entropy(
-      logits, targets, functional::CrossEntropyFuncOptions().reduction(torch::kNone));
+  const at::Tensor losses = at::cross_entropy_loss(logits, targets, {}, at::Reduction::None);
   const at::Tensor penalty = std::get<0>(logits.max(1)).square().sum() * (0.5 * kL2WrapScale);
   const auto gradients = torch::autograd::grad({(losses * weights).sum() + penalty}, {rows, entries});
   return {.losses = losses.detach(), .d_hidden = gradients[0], .d_head = gradients[1]};
 }
 
+HeadLoss twin(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets,
+              const at::Tensor& weights) {
+  return head_cross_entropy_reference(hidden, head, targets, weights, kL2WrapScale);
+}
+
 void head_loss(benchmark::State& state, HeadLossOf compute) {
   const std::int64_t rows = state.range(0), vocabulary = state.range(1), channels = state.range(2);
   at::manual_seed(1);
-  const at::Tensor hidden = at::randn({rows, channels}), head = at::randn({vocabulary, channels}) * 0.05;
-  const at::Tensor targets = at::randint(vocabulary, {rows}, at::kLong), weights = at::rand({rows});
-  {
+  const at::ScalarType type = state.range(3) == 16 ? at::kBFloat16 : at::kFloat;
+  const at::Tensor hidden = at::randn({rows, channels}, bench::options(type));
+  const at::Tensor head = at::randn({vocabulary, channels}, bench::options(type)) * 0.05;
+  const at::Tensor targets = at::randint(vocabulary, {rows}, bench::options(at::kLong));
+  const at::Tensor weights = at::rand({rows}, bench::options());
+  if (bench::device().is_cpu()) {
     const test::PeakMemory peak;
     const HeadLoss loss = compute(hidden, head, targets, weights);
     const std::size_t results = loss.losses.nbytes() + loss.d_hidden.nbytes() + loss.d_head.nbytes();
     state.counters["temporary_mb"] =
         static_cast<double>(peak.bytes() - static_cast<std::int64_t>(results)) / 1e6;
   }
-  for (auto _ : state) benchmark::DoNotOptimize(compute(hidden, head, targets, weights).d_head);
+  bench::time_calls(state, [&] { return compute(hidden, head, targets, weights).d_head; });
   const double flops = 6.0 * static_cast<double>(rows * vocabulary * channels);
   state.counters["gflop_per_s"] =
       benchmark::Counter(flops * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
@@ -98,8 +109,14 @@ void elements(benchmark::State& state,
 }
 
 void shapes(benchmark::internal::Benchmark* benchmark) {
-  benchmark->ArgNames({"P", "V", "C"})->UseRealTime()->Unit(benchmark::kMillisecond);
-  benchmark->Args({64, 4096, 128})->Args({768, 4096, 128})->Args({1024, 65536, 768});
+  benchmark->ArgNames({"P", "V", "C", "bits"})->UseRealTime()->Unit(benchmark::kMillisecond);
+  benchmark->Args({64, 4096, 128, 32})->Args({768, 4096, 128, 32})->Args({1024, 65536, 768, 32});
+}
+
+/// Minutes on a CPU.
+void gpu_shapes(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgNames({"P", "V", "C", "bits"})->UseRealTime()->Unit(benchmark::kMillisecond);
+  benchmark->Args({8192, 65536, 768, 16})->Args({8192, 65536, 2048, 16});
 }
 
 void tiles(benchmark::internal::Benchmark* benchmark) {
@@ -109,6 +126,9 @@ void tiles(benchmark::internal::Benchmark* benchmark) {
 
 BENCHMARK_CAPTURE(head_loss, tile_by_tile, tile_by_tile)->Apply(shapes);
 BENCHMARK_CAPTURE(head_loss, eager, eager)->Apply(shapes);
+BENCHMARK_CAPTURE(head_loss, twin, twin)->Apply(shapes);
+BENCHMARK_CAPTURE(head_loss, for_gpus, tile_by_tile)->Apply(gpu_shapes);
+BENCHMARK_CAPTURE(head_loss, eager_for_gpus, eager)->Apply(gpu_shapes);
 BENCHMARK_CAPTURE(elements, fused, elements_fused)->Apply(tiles);
 BENCHMARK_CAPTURE(elements, eager, elements_eager)->Apply(tiles);
 

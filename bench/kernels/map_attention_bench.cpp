@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // SAM's attention of one image, windowed and over the whole map: map_attention(), the same through LibTorch's
 // fused attention over widened channels, and as Segment Anything and timm write it, with all scores. Same
-// process, same threads; the most memory held at once beside the inputs is counted too.
+// process, same threads; on a CPU the most memory held at once beside the inputs is counted too.
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <benchmark/benchmark.h>
-#include <torch/torch.h>
 
+#include "bench/kernels/bench_device.h"
 #include "kernels/attention/map_attention.h"
 #include "kernels/attention/map_attention_reference.h"
 #include "kernels/attention/widened_attention.h"
@@ -20,15 +22,15 @@ void attend(benchmark::State& state, Attention attention) {
   const at::NoGradGuard no_gradients;
   const std::int64_t side = state.range(0), window = state.range(1), heads = state.range(2), head_size = 64;
   at::manual_seed(1);
-  const at::Tensor qkv = at::randn({1, side, side, 3, heads, head_size});
-  const at::Tensor table = at::randn({2 * window - 1, head_size}) * 0.1;
-  const at::Tensor outside = at::randn({3, heads, head_size});
-  {
+  const at::Tensor qkv = at::randn({1, side, side, 3, heads, head_size}, bench::options());
+  const at::Tensor table = at::randn({2 * window - 1, head_size}, bench::options()) * 0.1;
+  const at::Tensor outside = at::randn({3, heads, head_size}, bench::options());
+  if (bench::device().is_cpu()) {
     const test::PeakMemory peak;
     benchmark::DoNotOptimize(attention(qkv, table, table, outside));
     state.counters["peak_mb"] = static_cast<double>(peak.bytes()) / 1e6;
   }
-  for (auto _ : state) benchmark::DoNotOptimize(attention(qkv, table, table, outside));
+  bench::time_calls(state, [&] { return attention(qkv, table, table, outside); });
   // Both products, of each place with the places of its window, as though none lay outside.
   const double flops = 4.0 * static_cast<double>(side * side * window * window * heads * head_size);
   state.counters["gflop_per_s"] =

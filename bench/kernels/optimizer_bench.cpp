@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // The optimizer's passes over flat shards, each beside the LibTorch operations that do the same in several
-// passes. Same process, same threads. GB_per_s is by the bytes that must be read and written, for any
-// implementation, so that rates compare as speeds do.
+// passes, and beside its slow twin. Same process, same threads. GB_per_s is by the bytes that must be read
+// and written, for any implementation, so that rates compare as speeds do.
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <benchmark/benchmark.h>
-#include <torch/torch.h>
 
 #include <functional>
 #include <vector>
 
+#include "bench/kernels/bench_device.h"
 #include "kernels/adamw/adamw.h"
+#include "kernels/adamw/adamw_reference.h"
 #include "kernels/squared_norm/squared_norm.h"
+#include "kernels/squared_norm/squared_norm_reference.h"
 #include "kernels/tree_sum/tree_sum.h"
+#include "kernels/tree_sum/tree_sum_reference.h"
 
 namespace vrwkv::kernels {
 namespace {
@@ -21,12 +26,12 @@ constexpr AdamwStep kStep{
 constexpr float kScale = 0.5F;
 
 struct Shard {
-  explicit Shard(std::int64_t numel)
-      : gradient(at::randn({numel})),
-        master(at::randn({numel})),
-        exp_avg(at::randn({numel})),
-        exp_avg_sq(at::rand({numel})),
-        parameters(at::zeros({numel}, at::kBFloat16)) {}
+  explicit Shard(std::int64_t numel, at::ScalarType type = at::kFloat)
+      : gradient(at::randn({numel}, bench::options(type))),
+        master(at::randn({numel}, bench::options(type))),
+        exp_avg(at::randn({numel}, bench::options(type))),
+        exp_avg_sq(at::rand({numel}, bench::options(type))),
+        parameters(at::zeros({numel}, bench::options(at::kBFloat16))) {}
   at::Tensor gradient, master, exp_avg, exp_avg_sq, parameters;
 };
 
@@ -58,13 +63,27 @@ void adamw(benchmark::State& state, void (*update)(Shard&, bool, bool), bool in_
   const at::NoGradGuard no_gradients;
   at::manual_seed(1);
   Shard shard(state.range(0));
-  for (auto _ : state) update(shard, in_bf16, stochastic);
+  bench::time_calls(state, [&] {
+    update(shard, in_bf16, stochastic);
+    return shard.master;
+  });
   report(state, (in_bf16 ? 30.0 : 28.0) * static_cast<double>(state.range(0)));
 }
 
+/// In fp64, one element at a time; on a CPU.
+void twin_adamw(benchmark::State& state) {
+  at::manual_seed(1);
+  Shard shard(state.range(0), at::kDouble);
+  bench::time_calls(state, [&] {
+    adamw_update_reference(shard.master, shard.exp_avg, shard.exp_avg_sq, shard.gradient, kScale, kStep);
+    return shard.master;
+  });
+  report(state, 28.0 * static_cast<double>(state.range(0)));
+}
+
 void squared_norm(benchmark::State& state, const std::function<at::Tensor(const at::Tensor&)>& norm) {
-  const at::Tensor flat = at::randn({state.range(0)});
-  for (auto _ : state) benchmark::DoNotOptimize(norm(flat));
+  const at::Tensor flat = at::randn({state.range(0)}, bench::options());
+  bench::time_calls(state, [&] { return norm(flat); });
   report(state, 4.0 * static_cast<double>(state.range(0)));
 }
 
@@ -85,17 +104,24 @@ void fused_tree(const Values& values, const std::vector<Merge>& merges, at::Tens
   tree_sum(values, merges, sum);
 }
 
+void twin_tree(const Values& values, const std::vector<Merge>& merges, at::Tensor& sum) {
+  sum = tree_sum_reference(values, merges);
+}
+
 void tree(benchmark::State& state, void (*add_up)(const Values&, const std::vector<Merge>&, at::Tensor&)) {
   const auto count = static_cast<std::size_t>(state.range(1));
   Values values;
-  for (std::size_t i = 0; i < count; ++i) values.push_back(at::zeros({state.range(0)}));
+  for (std::size_t i = 0; i < count; ++i) values.push_back(at::zeros({state.range(0)}, bench::options()));
   std::vector<Merge> merges;
   for (std::size_t stride = 1; stride < count; stride *= 2) {
     for (std::size_t left = 0; left + stride < count; left += 2 * stride)
       merges.push_back({left, left + stride});
   }
-  at::Tensor sum = at::empty({state.range(0)});
-  for (auto _ : state) add_up(values, merges, sum);
+  at::Tensor sum = at::empty({state.range(0)}, bench::options());
+  bench::time_calls(state, [&] {
+    add_up(values, merges, sum);
+    return sum;
+  });
   report(state, 4.0 * static_cast<double>(state.range(0) * (state.range(1) + 1)));
 }
 
@@ -114,10 +140,13 @@ BENCHMARK_CAPTURE(adamw, fused_and_bf16, fused_adamw, true)->Apply(sizes);
 BENCHMARK_CAPTURE(adamw, fused_and_bf16_by_chance, fused_adamw, true, true)->Apply(sizes);
 BENCHMARK_CAPTURE(adamw, eager, eager_adamw, false)->Apply(sizes);
 BENCHMARK_CAPTURE(adamw, eager_and_bf16, eager_adamw, true)->Apply(sizes);
+BENCHMARK(twin_adamw)->Name("adamw/twin")->Apply(sizes);
 BENCHMARK_CAPTURE(squared_norm, blocks, squared_norm_blocks)->Apply(sizes);
 BENCHMARK_CAPTURE(squared_norm, eager, eager_squared_norm)->Apply(sizes);
+BENCHMARK_CAPTURE(squared_norm, twin, squared_norm_blocks_reference)->Apply(sizes);
 BENCHMARK_CAPTURE(tree, fused, fused_tree)->Apply(tree_sizes);
 BENCHMARK_CAPTURE(tree, pairwise, pairwise)->Apply(tree_sizes);
+BENCHMARK_CAPTURE(tree, twin, twin_tree)->Apply(tree_sizes);
 
 }  // namespace
 }  // namespace vrwkv::kernels

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What opens a time mix (six mixes) and a channel mix (one), and the channel mix's activation, forward and
-// backward: the fused operators beside the LibTorch operations that one would write without them. Same
-// process, same threads.
+// backward: the fused operators beside the LibTorch operations that one would write without them, and beside
+// their slow twins. Same process, same threads.
 #include <benchmark/benchmark.h>
 
 #include "bench/kernels/forward_and_backward.h"
 #include "kernels/norm_shift_mix/norm_shift_mix.h"
+#include "kernels/norm_shift_mix/norm_shift_mix_reference.h"
 #include "kernels/relu_squared/relu_squared.h"
+#include "kernels/relu_squared/relu_squared_reference.h"
 
 namespace vrwkv::kernels {
 namespace {
@@ -34,9 +36,16 @@ Tensors eager_mixes(const Tensors& in) {
   return mixed;
 }
 
+Tensors twin_mixes(const Tensors& in) {
+  const Tensors mixes(in.begin() + 3, in.end());
+  return {norm_shift_mix_reference(in[0], in[1], in[2], kEpsilon, mixes, at::zeros({1}, at::kLong)).mixed};
+}
+
 Tensors fused_square(const Tensors& in) { return {relu_squared(in[0])}; }
 
 Tensors eager_square(const Tensors& in) { return {at::square(at::relu(in[0]))}; }
+
+Tensors twin_square(const Tensors& in) { return {relu_squared_reference(in[0])}; }
 
 struct Shape {
   std::int64_t tokens, channels;
@@ -72,17 +81,26 @@ void square(benchmark::State& state, const Operator& run, const Operator& rival)
   bench::time_forward_and_backward(state, run, rival, {shape.activation(width)}, shape.bytes(2 + 3, width));
 }
 
-void shapes(benchmark::internal::Benchmark* benchmark) {
+void small_shapes(benchmark::internal::Benchmark* benchmark) {
   benchmark->ArgNames({"T", "C", "bits"})->UseRealTime()->Unit(benchmark::kMillisecond);
   for (const int bits : {32, 16}) benchmark->Args({48, 128, bits})->Args({2048, 768, bits});
 }
 
+/// The last ones fill a GPU.
+void shapes(benchmark::internal::Benchmark* benchmark) {
+  small_shapes(benchmark);
+  for (const int bits : {32, 16}) benchmark->Args({16384, 1024, bits});
+}
+
 BENCHMARK_CAPTURE(mixes, six_fused, 6, fused_mixes, eager_mixes)->Apply(shapes);
 BENCHMARK_CAPTURE(mixes, six_eager, 6, eager_mixes, fused_mixes)->Apply(shapes);
+BENCHMARK_CAPTURE(mixes, six_twin, 6, twin_mixes, fused_mixes)->Apply(small_shapes);
 BENCHMARK_CAPTURE(mixes, one_fused, 1, fused_mixes, eager_mixes)->Apply(shapes);
 BENCHMARK_CAPTURE(mixes, one_eager, 1, eager_mixes, fused_mixes)->Apply(shapes);
+BENCHMARK_CAPTURE(mixes, one_twin, 1, twin_mixes, fused_mixes)->Apply(small_shapes);
 BENCHMARK_CAPTURE(square, fused, fused_square, eager_square)->Apply(shapes);
 BENCHMARK_CAPTURE(square, eager, eager_square, fused_square)->Apply(shapes);
+BENCHMARK_CAPTURE(square, twin, twin_square, fused_square)->Apply(small_shapes);
 
 }  // namespace
 }  // namespace vrwkv::kernels

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What stands before and after the recurrence in a time mix, forward and backward: the fused operators beside
-// the LibTorch operations that one would write without them. Same process, same threads.
+// the LibTorch operations that one would write without them, and beside their slow twins. Same process, same
+// threads.
 #include <benchmark/benchmark.h>
 
 #include "bench/kernels/forward_and_backward.h"
 #include "kernels/norm_bonus_gate/norm_bonus_gate.h"
+#include "kernels/norm_bonus_gate/norm_bonus_gate_reference.h"
 #include "kernels/time_mix_operands/time_mix_operands.h"
+#include "kernels/time_mix_operands/time_mix_operands_reference.h"
 
 namespace vrwkv::kernels {
 namespace {
@@ -33,6 +36,12 @@ Tensors eager_operands(const Tensors& in) {
   return {k * at::addcmul(1 - k_a, lr, k_a), at::lerp(v, v_first, at::sigmoid(in[3])), -kk, kk * lr};
 }
 
+Tensors twin_operands(const Tensors& in) {
+  const TimeMixOperands operands =
+      time_mix_operands_reference(in[0], in[1], in[2], in[3], in[4], in[5], in[6], kHeadSize);
+  return {operands.k, operands.v, operands.a, operands.b};
+}
+
 // In the order y, r, k, v, g, weight, bias, r_k.
 Tensors fused_gate(const Tensors& in) {
   return {norm_bonus_gate(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], kGroupEpsilon)};
@@ -46,6 +55,10 @@ Tensors eager_gate(const Tensors& in) {
   const at::Tensor bonus = (by_head(in[1]) * by_head(in[2]) * in[7].to(type)).sum(-1, /*keepdim=*/true);
   const at::Tensor scaled = at::addcmul(in[6].to(type), normed, in[5].to(type));
   return {at::addcmul(by_head(scaled), bonus, by_head(in[3])).flatten(1) * in[4]};
+}
+
+Tensors twin_gate(const Tensors& in) {
+  return {norm_bonus_gate_reference(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], kGroupEpsilon)};
 }
 
 struct Shape {
@@ -86,15 +99,23 @@ void gate(benchmark::State& state, const Operator& run, const Operator& rival) {
   bench::time_forward_and_backward(state, run, rival, inputs, shape.bytes(6 + 11));
 }
 
-void shapes(benchmark::internal::Benchmark* benchmark) {
+void small_shapes(benchmark::internal::Benchmark* benchmark) {
   benchmark->ArgNames({"T", "C", "bits"})->UseRealTime()->Unit(benchmark::kMillisecond);
   for (const int bits : {32, 16}) benchmark->Args({48, 128, bits})->Args({2048, 768, bits});
 }
 
+/// The last ones fill a GPU.
+void shapes(benchmark::internal::Benchmark* benchmark) {
+  small_shapes(benchmark);
+  for (const int bits : {32, 16}) benchmark->Args({16384, 1024, bits});
+}
+
 BENCHMARK_CAPTURE(operands, fused, fused_operands, eager_operands)->Apply(shapes);
 BENCHMARK_CAPTURE(operands, eager, eager_operands, fused_operands)->Apply(shapes);
+BENCHMARK_CAPTURE(operands, twin, twin_operands, fused_operands)->Apply(small_shapes);
 BENCHMARK_CAPTURE(gate, fused, fused_gate, eager_gate)->Apply(shapes);
 BENCHMARK_CAPTURE(gate, eager, eager_gate, fused_gate)->Apply(shapes);
+BENCHMARK_CAPTURE(gate, twin, twin_gate, fused_gate)->Apply(small_shapes);
 
 }  // namespace
 }  // namespace vrwkv::kernels

@@ -43,6 +43,7 @@ void check_flat(const char* name, const at::Tensor& tensor, const at::Tensor& ma
 
 void check_parameters(const at::Tensor& parameters, const at::Tensor& master) {
   if (!parameters.defined()) return;
+  check_present("adamw_update", "parameters", parameters);
   if (parameters.scalar_type() != at::kBFloat16 || parameters.device() != master.device()) {
     throw ShapeError("adamw_update: parameters are {} on {} but should be BFloat16 on {}.",
                      c10::toString(parameters.scalar_type()), parameters.device().str(),
@@ -61,6 +62,7 @@ Bf16Rounding rounding_of(const Bf16Parameters& parameters) {
 
 void adamw_update(at::Tensor& master, at::Tensor& exp_avg, at::Tensor& exp_avg_sq, const at::Tensor& gradient,
                   double gradient_scale, const AdamwStep& step, const Bf16Parameters& parameters) {
+  check_float32("adamw_update", "master", master);
   check_flat("master", master, master);
   check_flat("exp_avg", exp_avg, master);
   check_flat("exp_avg_sq", exp_avg_sq, master);

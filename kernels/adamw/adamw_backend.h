@@ -8,8 +8,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "common/instruction_set.h"
 #include "kernels/bf16.h"
-#include "kernels/cpu/instruction_set.h"
 
 namespace vrwkv::kernels {
 
@@ -71,9 +71,10 @@ VRWKV_HOST_DEVICE std::uint32_t element_bits(const std::uint32_t (&key)[2], std:
 VRWKV_HOST_DEVICE Bf16 to_bf16_by_chance(float value, std::uint32_t random) {
   std::uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);
-  const bool finite = (bits & 0x7F800000U) != 0x7F800000U;
-  const auto rounded = static_cast<std::uint16_t>((bits + (random & 0xFFFFU)) >> 16U);
-  return Bf16{finite ? rounded : to_bf16(value).bits};
+  const std::uint32_t size = bits & 0x7FFFFFFFU, infinity = 0x7F800000U;
+  const std::uint32_t added = size < infinity ? random & 0xFFFFU : 0U;
+  const std::uint32_t rounded = size > infinity ? 0x7FFFU : (bits + added) >> 16U;  // NaN as in to_bf16()
+  return Bf16{static_cast<std::uint16_t>(rounded)};
 }
 
 namespace cpu {

@@ -7,46 +7,45 @@
 namespace vrwkv::kernels::cpu::VRWKV_INSTRUCTION_SET {
 namespace {
 
-/// `count` elements from `begin`. Few enough that 32 bits hold their numbers.
-template <Bf16Rounding kRounding>
-void update(const AdamwCall& call, std::int64_t begin, std::uint32_t count) {
+constexpr std::int64_t kAtOnce = 4096;  // elements whose masters are still in the cache when they are rounded
+
+void update(const AdamwCall& call, std::int64_t begin, std::int64_t count) {
   const AdamwFactors f = call.factors;
   const float* __restrict gradients = call.gradients + begin;
   float* __restrict masters = call.masters + begin;
   float* __restrict averages = call.averages + begin;
   float* __restrict squares = call.squares + begin;
-  Bf16* __restrict parameters = kRounding == Bf16Rounding::kNotAtAll ? nullptr : call.parameters + begin;
-  const auto first = static_cast<std::uint64_t>(call.first_element + begin);
-  const auto first_low = static_cast<std::uint32_t>(first),
-             first_high = static_cast<std::uint32_t>(first >> 32U);
-  const std::uint32_t key[2] = {call.key[0], call.key[1]};
-  for (std::uint32_t i = 0; i < count; ++i) {
-    const float master = update_element(f, gradients[i], masters[i], averages[i], squares[i]);
-    masters[i] = master;
-    if constexpr (kRounding == Bf16Rounding::kNearest) parameters[i] = to_bf16(master);
-    if constexpr (kRounding == Bf16Rounding::kStochastic) {
-      const std::uint32_t low = first_low + i, high = first_high + (low < first_low ? 1U : 0U);
-      parameters[i] = to_bf16_by_chance(master, element_bits(key, low, high));
-    }
+  for (std::int64_t i = 0; i < count; ++i)
+    masters[i] = update_element(f, gradients[i], masters[i], averages[i], squares[i]);
+}
+
+void round_to_nearest(const float* __restrict masters, std::int64_t count, Bf16* __restrict parameters) {
+  for (std::int64_t i = 0; i < count; ++i) parameters[i] = to_bf16(masters[i]);
+}
+
+/// Element i is number `first` + i of the model.
+void round_by_chance(const float* __restrict masters, std::int64_t count, Bf16* __restrict parameters,
+                     const std::uint32_t (&key)[2], std::uint64_t first) {
+  const auto low = static_cast<std::uint32_t>(first), high = static_cast<std::uint32_t>(first >> 32U);
+  const std::uint32_t keys[2] = {key[0], key[1]};
+  for (std::uint32_t i = 0; i < static_cast<std::uint32_t>(count); ++i) {
+    const std::uint32_t number = low + i;
+    const std::uint32_t carry = number < low ? 1U : 0U;
+    parameters[i] = to_bf16_by_chance(masters[i], element_bits(keys, number, high + carry));
   }
 }
 
 }  // namespace
 
 void adamw_range(const AdamwCall& call, Bf16Rounding rounding, std::int64_t begin, std::int64_t end) {
-  constexpr std::int64_t kAtOnce = std::int64_t{1} << 20;
   for (; begin < end; begin += kAtOnce) {
-    const auto count = static_cast<std::uint32_t>(end - begin < kAtOnce ? end - begin : kAtOnce);
-    switch (rounding) {
-      case Bf16Rounding::kNotAtAll:
-        update<Bf16Rounding::kNotAtAll>(call, begin, count);
-        break;
-      case Bf16Rounding::kNearest:
-        update<Bf16Rounding::kNearest>(call, begin, count);
-        break;
-      case Bf16Rounding::kStochastic:
-        update<Bf16Rounding::kStochastic>(call, begin, count);
-        break;
+    const std::int64_t count = end - begin < kAtOnce ? end - begin : kAtOnce;
+    update(call, begin, count);
+    if (rounding == Bf16Rounding::kNearest)
+      round_to_nearest(call.masters + begin, count, call.parameters + begin);
+    if (rounding == Bf16Rounding::kStochastic) {
+      round_by_chance(call.masters + begin, count, call.parameters + begin, call.key,
+                      static_cast<std::uint64_t>(call.first_element + begin));
     }
   }
 }

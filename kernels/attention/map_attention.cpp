@@ -16,7 +16,8 @@ namespace {
 constexpr const char* kWhere = "map_attention";
 
 void check_like(const char* name, const at::Tensor& tensor, const at::Tensor& qkv) {
-  if (!tensor.defined() || tensor.scalar_type() != qkv.scalar_type() || tensor.device() != qkv.device() ||
+  check_present(kWhere, name, tensor);
+  if (tensor.scalar_type() != qkv.scalar_type() || tensor.device() != qkv.device() ||
       !tensor.is_contiguous()) {
     throw ShapeError("{}: {} should be contiguous {} on {}, as qkv is.", kWhere, name,
                      c10::toString(qkv.scalar_type()), qkv.device().str());
@@ -37,11 +38,12 @@ void check_table(const char* name, const at::Tensor& table, const at::Tensor& qk
 
 void check_arguments(const at::Tensor& qkv, const at::Tensor& row_table, const at::Tensor& column_table,
                      const at::Tensor& outside) {
-  const bool is_map = qkv.defined() && qkv.is_floating_point() && qkv.dim() == 6 && qkv.size(3) == 3 &&
+  check_present(kWhere, "qkv", qkv);
+  const bool is_map = qkv.is_floating_point() && qkv.dim() == 6 && qkv.size(3) == 3 &&
                       c10::multiply_integers(qkv.sizes().slice(1)) > 0;
   if (!is_map) {
     throw ShapeError("{}: qkv is {} but should be (I, rows, columns, 3, H, N) of a floating-point type.",
-                     kWhere, qkv.defined() ? shape_text(qkv.sizes()) : "missing");
+                     kWhere, shape_text(qkv.sizes()));
   }
   check_like("qkv", qkv, qkv);
   check_table("row_table", row_table, qkv);
@@ -71,6 +73,14 @@ at::Tensor by_kernel(const at::Tensor& qkv, const at::Tensor& row_table, const a
   return out;
 }
 
+at::Tensor attend(const at::Tensor& qkv, const at::Tensor& row_table, const at::Tensor& column_table,
+                  const at::Tensor& outside) {
+  const at::ScalarType type = qkv.scalar_type();
+  if (!qkv.is_cpu() || type == at::kDouble) return widened_attention(qkv, row_table, column_table, outside);
+  const auto wide = [](const at::Tensor& x) { return x.to(at::kFloat); };
+  return by_kernel(wide(qkv), wide(row_table), wide(column_table), wide(outside)).to(type);
+}
+
 }  // namespace
 
 at::Tensor map_attention(const at::Tensor& qkv, const at::Tensor& row_table, const at::Tensor& column_table,
@@ -78,9 +88,7 @@ at::Tensor map_attention(const at::Tensor& qkv, const at::Tensor& row_table, con
   check_arguments(qkv, row_table, column_table, outside);
   const at::NoGradGuard no_gradients;
   RecordCall record("vrwkv::map_attention", {qkv, row_table, column_table, outside});
-  const bool has_kernel = qkv.is_cpu() && qkv.scalar_type() == at::kFloat;
-  at::Tensor out = has_kernel ? by_kernel(qkv, row_table, column_table, outside)
-                              : widened_attention(qkv, row_table, column_table, outside);
+  at::Tensor out = attend(qkv, row_table, column_table, outside);
   record.set_outputs({out});
   return out;
 }

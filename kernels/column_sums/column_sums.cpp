@@ -12,7 +12,7 @@
 namespace vrwkv::kernels {
 
 at::Tensor column_sums(const at::Tensor& rows) {
-  check_float32("column_sums", "rows", rows, rows.device());
+  check_float32("column_sums", "rows", rows);
   if (rows.dim() < 2 || rows.size(0) == 0 || !rows.is_contiguous()) {
     throw ShapeError("column_sums: rows is {} but should be (R, ...), contiguous, with at least one row.",
                      shape_text(rows.sizes()));

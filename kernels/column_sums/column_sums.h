@@ -10,7 +10,7 @@ namespace vrwkv::kernels {
 ///
 /// @param rows  (R, ...), contiguous fp32.
 /// @return      (...): element by element the sum over R, in fp32. The order depends on R alone, so that the
-///              same rows give the same bits for any number of threads.
+///              same rows give the same bits for any number of threads. A NaN stays in its column.
 /// @throws ShapeError, NotBuiltError on CUDA tensors in a build without CUDA, DeviceError.
 at::Tensor column_sums(const at::Tensor& rows);
 

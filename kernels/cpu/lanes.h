@@ -1,22 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The few vector operations of the CPU kernels, over GCC's vector extensions. What includes this is compiled
-// once for each instruction set (see instruction_set.h), into a namespace of its own, so that no two objects
-// hold one function compiled differently. For the same reason nothing here calls a function of the standard
-// library.
+// once for each instruction set (see common/instruction_set.h), into a namespace of its own, so that no two
+// objects hold one function compiled differently. For the same reason nothing here calls a function of the
+// standard library.
 #pragma once
 
 #include <cstdint>
 #include <utility>
 
+#include "common/instruction_set.h"
 #include "kernels/bf16.h"
-
-#if defined(__AVX512F__)
-#define VRWKV_INSTRUCTION_SET avx512
-#elif defined(__AVX2__)
-#define VRWKV_INSTRUCTION_SET avx2
-#else
-#define VRWKV_INSTRUCTION_SET portable
-#endif
 
 namespace vrwkv::kernels::cpu::VRWKV_INSTRUCTION_SET {
 
@@ -49,12 +42,49 @@ typedef std::uint16_t HalfBits __attribute__((vector_size(kLanes * sizeof(std::u
 }
 
 /// Rounds as to_bf16() does.
-[[gnu::always_inline]] inline void store(Bf16* to, Float value) {
+[[gnu::always_inline]] inline HalfBits upper_halves(Float value) {
   const Bits bits = reinterpret_cast<Bits>(value);
   const Bits rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
   const Bits not_a_number = Bits{} + 0x7FFF;
-  const HalfBits upper = __builtin_convertvector(value == value ? rounded : not_a_number, HalfBits);
+  return __builtin_convertvector(value == value ? rounded : not_a_number, HalfBits);
+}
+
+[[gnu::always_inline]] inline void store(Bf16* to, Float value) {
+  const HalfBits upper = upper_halves(value);
   __builtin_memcpy(to, &upper, sizeof upper);
+}
+
+/// Stores past the caches, for what is not read soon: no line is fetched only to be overwritten. `to` is
+/// aligned to what is stored, and whoever calls it writes whole lines and calls stream_end() at last.
+[[gnu::always_inline]] inline void stream(float* to, Float value) {
+#if defined(__AVX512F__)
+  __builtin_ia32_movntps512(to, value);
+#elif defined(__AVX2__)
+  __builtin_ia32_movntps256(to, value);
+#elif defined(__SSE2__)
+  __builtin_ia32_movntps(to, value);
+#else
+  store(to, value);
+#endif
+}
+
+[[gnu::always_inline]] inline void stream(Bf16* to, Float value) {
+#if defined(__AVX512F__)
+  typedef long long Pieces __attribute__((vector_size(32)));
+  __builtin_ia32_movntdq256(reinterpret_cast<Pieces*>(to), reinterpret_cast<Pieces>(upper_halves(value)));
+#elif defined(__AVX2__)
+  typedef long long Pieces __attribute__((vector_size(16)));
+  __builtin_ia32_movntdq(reinterpret_cast<Pieces*>(to), reinterpret_cast<Pieces>(upper_halves(value)));
+#else
+  store(to, value);
+#endif
+}
+
+/// Other threads see what was streamed.
+[[gnu::always_inline]] inline void stream_end() {
+#if defined(__SSE2__)
+  __builtin_ia32_sfence();
+#endif
 }
 
 /// Subtracting zero changes no value, so the compiler leaves a plain broadcast; adding zero would change -0.
@@ -145,15 +175,21 @@ template <int kStep = kLanes / 2>
   return rows[0];
 }
 
-/// to[j][i] = from[i][j] for one block of kLanes x kLanes; strides in floats.
+/// to[j][i] = from[i][j] for one block of kLanes x kLanes, written by write(place, vector); strides in
+/// floats.
+template <class Write>
 [[gnu::always_inline]] inline void transpose(const float* from, std::int64_t from_stride, float* to,
-                                             std::int64_t to_stride) {
+                                             std::int64_t to_stride, const Write& write) {
   Float rows[kLanes];
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) rows[i] = load(from + i * from_stride);
   swap_blocks<1>(rows);
 #pragma GCC unroll 16
-  for (int i = 0; i < kLanes; ++i) store(to + i * to_stride, rows[i]);
+  for (int i = 0; i < kLanes; ++i) write(to + i * to_stride, rows[i]);
+}
+[[gnu::always_inline]] inline void transpose(const float* from, std::int64_t from_stride, float* to,
+                                             std::int64_t to_stride) {
+  transpose(from, from_stride, to, to_stride, [](float* place, Float x) { store(place, x); });
 }
 
 }  // namespace vrwkv::kernels::cpu::VRWKV_INSTRUCTION_SET

@@ -8,10 +8,12 @@
 #include <algorithm>
 
 #include "common/error.h"
+#include "kernels/activations.h"
 #include "kernels/argument_checks.h"
 #include "kernels/cross_entropy/logit_rows_backend.h"
 #include "kernels/cross_entropy/logit_tile.h"
 #include "kernels/device/current_stream.h"
+#include "kernels/fp32_product.h"
 #include "kernels/record_call.h"
 
 namespace vrwkv::kernels {
@@ -34,28 +36,14 @@ void check_arguments(const at::Tensor& hidden, const at::Tensor& head, const at:
   }
   check_shape(kWhere, "targets", targets, {hidden.size(0)}, "one target a row of hidden");
   check_shape(kWhere, "weights", weights, {hidden.size(0)}, "one weight a row of hidden");
-  if (targets.scalar_type() != at::kLong || targets.device() != hidden.device()) {
-    throw ShapeError("{}: targets should be int64 on {}.", kWhere, hidden.device().str());
+  if (targets.scalar_type() != at::kLong || !(targets.is_cpu() || targets.device() == hidden.device())) {
+    throw ShapeError("{}: targets should be int64 on the CPU or on {}.", kWhere, hidden.device().str());
   }
   const at::Tensor wrong =
       (targets != kNoTarget).logical_and_((targets < 0).logical_or_(targets >= head.size(0)));
   if (wrong.any().item<bool>()) {
     throw ShapeError("{}: a target is {} but the vocabulary has {} entries.", kWhere,
                      targets.masked_select(wrong)[0].item<std::int64_t>(), head.size(0));
-  }
-}
-
-/// to = a b, or to += a b, in fp32, for fp32 operands or, on a GPU, bf16 ones.
-void multiply(const at::Tensor& a, const at::Tensor& b, bool adds, at::Tensor to) {
-  const bool low = a.scalar_type() == at::kBFloat16;
-  if (adds && low) {
-    at::addmm_out(to, to, a, b, at::kFloat);
-  } else if (adds) {
-    to.addmm_(a, b);
-  } else if (low) {
-    at::mm_out(to, a, b, at::kFloat);
-  } else {
-    at::mm_out(to, a, b);
   }
 }
 
@@ -111,7 +99,7 @@ class TileByTile {
   void up(const at::Tensor& piece, float* losses) {
     for (std::int64_t first = 0; first < head_.size(0); first += sizes_.columns) {
       enter(first);
-      multiply(piece, head_piece().t(), /*adds=*/false, tile(logits_));
+      fp32_product_into(tile(logits_), piece, head_piece().t(), /*adds=*/false);
       const auto* logits = logits_.const_data_ptr<float>();
       if (on_cpu_) {
         cpu::merge_statistics(rows_, logits, losses);
@@ -127,12 +115,12 @@ class TileByTile {
     for (std::int64_t first = last; first >= 0; first -= sizes_.columns) {
       enter(first);
       const at::Tensor entries = head_piece();
-      if (first != last) multiply(piece, entries.t(), /*adds=*/false, tile(logits_));
+      if (first != last) fp32_product_into(tile(logits_), piece, entries.t(), /*adds=*/false);
       make_gradient();
-      multiply(tile(gradient_), entries, /*adds=*/first != last, sum);
+      fp32_product_into(sum, tile(gradient_), entries, /*adds=*/first != last);
       if (result_.d_head.defined())
-        multiply(tile(gradient_).t(), piece, /*adds=*/true,
-                 result_.d_head.narrow(0, rows_.first_column, rows_.columns));
+        fp32_product_into(result_.d_head.narrow(0, rows_.first_column, rows_.columns), tile(gradient_).t(),
+                          piece, /*adds=*/true);
     }
     if (in_bf16_) d_hidden.copy_(sum);
   }
@@ -176,7 +164,11 @@ HeadLoss head_cross_entropy(const at::Tensor& hidden, const at::Tensor& head, co
   result.losses = at::empty({hidden.size(0)}, fp32);
   if (with_gradients) result.d_hidden = at::empty(hidden.sizes(), hidden.options());
   if (with_gradients && with_head_gradient) result.d_head = at::zeros(head.sizes(), fp32);
-  TileByTile(hidden, head, l2wrap_scale, result).run(targets.contiguous(), weights.contiguous());
+  const at::Tensor dense_hidden = dense(hidden), dense_head = dense(head);
+  const at::Tensor device_targets =
+      targets.device() == hidden.device() ? targets : queued_copy(targets, hidden.device());
+  TileByTile(dense_hidden, dense_head, l2wrap_scale, result)
+      .run(device_targets.contiguous(), weights.contiguous());
   record.set_outputs({result.losses, result.d_hidden, result.d_head});
   return result;
 }

@@ -24,16 +24,17 @@ struct HeadLoss {
 /// in backward only: each row's largest logit (the first of equals) gets `max_logit * l2wrap_scale` more,
 /// whatever its weight.
 ///
-/// @param hidden                (P, C) fp32 or bf16; P may be 0.
+/// @param hidden                (P, C) fp32 or bf16; P may be 0. Copied when not contiguous, as
+///                              `head` is.
 /// @param head                  (V, C), the same type. Logits are fp32 in any case; on a GPU their gradient
-/// is
-///                              rounded to bf16 for bf16's products.
-/// @param targets               (P) int64 in [0, V), or kNoTarget.
+///                              is rounded to bf16 for bf16's products.
+/// @param targets               (P) int64 in [0, V), or kNoTarget. On the CPU, where they are checked without
+///                              waiting for a GPU; or where `hidden` is, and then the check waits.
 /// @param weights               (P) fp32.
 /// @param with_gradients        fills d_hidden.
 /// @param with_head_gradient    fills d_head too; needs with_gradients.
 /// @throws ShapeError when sizes, types or devices do not fit each other, or a target is outside the
-/// vocabulary. Logits that are not numbers give losses and gradients that are none.
+/// vocabulary. Logits that are not numbers give losses and gradients that are none; such a weight, gradients.
 HeadLoss head_cross_entropy(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets,
                             const at::Tensor& weights, double l2wrap_scale, bool with_gradients,
                             bool with_head_gradient);

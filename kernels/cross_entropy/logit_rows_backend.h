@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
+#include "common/instruction_set.h"
 #include "kernels/bf16.h"
-#include "kernels/cpu/instruction_set.h"
 
 namespace vrwkv::kernels {
 

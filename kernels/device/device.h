@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The words our CUDA kernels are written in. They have two bodies, so that the very same .cu file runs on a
 // GPU and, slowly but under every schedule we like, in a unit test on the CPU. Of CUDA, a .cu file uses
-// these words, the keywords __global__, __device__, __forceinline__ and __launch_bounds__, and the functions
-// of <cmath>; nothing else. bf16 in memory is the Bf16 of kernels/bf16.h.
+// these words, the keywords __global__, __device__, __forceinline__, __launch_bounds__ and __grid_constant__,
+// and the functions of <cmath>; nothing else. bf16 in memory is the Bf16 of kernels/bf16.h.
 //
 // A kernel and its threads
 //   launch(kernel, blocks, threads, shared_bytes, stream, arguments...)     in one dimension
@@ -29,17 +29,19 @@
 //   copy_async_16(shared, global, valid) reads nothing and writes zeros where not valid
 //   copy_async_commit()                  closes a group of copies
 //   copy_async_wait<N>()                 until at most the N youngest groups of this thread are under way
+// clang-format off
 // Matrix products in bf16, by a warp together (lane = 4 g + c; a register holds two values, low half first)
 //   pack_bf16(low, high)                 two floats rounded into a register
 //   unpack_bf16(packed, low, high)       and back
 //   load_matrices<kTransposed>(r, row)   four 8x8 matrices from shared memory: lane 8 m + i points at the 16
 //                                        bytes of row i of matrix m; r[m] gets its elements (g, 2c..2c+1),
 //                                        transposed (2c..2c+1, g)
-//   mma_16x8x16(d, a, b0, b1)            d += A B with fp32 sums. A (16x16): a[0] (g, 2c..), a[1] (g+8,
-//   2c..),
-//                                        a[2] (g, 2c+8..), a[3] (g+8, 2c+8..). B (16x8): b0 (2c.., g),
-//                                        b1 (2c+8.., g). D (16x8): d[0], d[1] (g, 2c..); d[2], d[3] (g+8,
-//                                        2c..)
+//   mma_16x8x16(d, a, b0, b1)            d += A B with fp32 sums.
+//                                        A (16x16): a[0] (g, 2c..), a[1] (g+8, 2c..), a[2] (g, 2c+8..),
+//                                                   a[3] (g+8, 2c+8..)
+//                                        B (16x8): b0 (2c.., g), b1 (2c+8.., g)
+//                                        D (16x8): d[0], d[1] (g, 2c..); d[2], d[3] (g+8, 2c..)
+// clang-format on
 // Fast arithmetic: relative error below 2^-21 (exp_fast: (2 + |x|) 2^-22); below 2^-126 all is zero
 //   exp2_fast(x), exp_fast(x), reciprocal_fast(x), rsqrt_fast(x)
 #pragma once

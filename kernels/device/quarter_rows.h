@@ -18,6 +18,9 @@ struct QuarterRow {
 
   /// Of this thread's element e.
   __device__ int column(int e) const { return kSharers * 4 * (e / 4) + 4 * sharer + e % 4; }
+  /// Where element e is in the head's state, and in the transposed one.
+  __device__ int at(int e) const { return row * kHeadSize + column(e); }
+  __device__ int transposed_at(int e) const { return column(e) * kHeadSize + row; }
   /// Of a row in shared memory, what stands in this thread's columns 4 m to 4 m + 3.
   __device__ Float4 read(const float (&values)[kHeadSize], int m) const {
     return load_16<Float4>(&values[column(4 * m)]);

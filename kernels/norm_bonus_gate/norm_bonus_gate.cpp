@@ -126,7 +126,7 @@ class NormBonusGateFunction : public torch::autograd::Function<NormBonusGateFunc
     const at::Tensor moments = saved.back();
     saved.pop_back();
     const Call call{.tensors = std::move(saved), .epsilon = context->saved_data["epsilon"].toDouble()};
-    variable_list gradients = run_backward(call, moments, output_gradients[0].contiguous());
+    variable_list gradients = run_backward(call, moments, dense(output_gradients[0]));
     gradients.emplace_back();  // none for epsilon
     return gradients;
   }
@@ -161,7 +161,7 @@ at::Tensor norm_bonus_gate(const at::Tensor& y, const at::Tensor& r, const at::T
   variable_list inputs = {y, r, k, v, g, weight, bias, r_k};
   check_arguments(inputs, epsilon);
   for (std::size_t i = 5; i < 7; ++i) inputs[i] = inputs[i].reshape({-1});
-  for (at::Tensor& input : inputs) input = input.contiguous();
+  for (at::Tensor& input : inputs) input = dense(input);
   return NormBonusGateFunction::apply(at::TensorList(inputs), epsilon);
 }
 

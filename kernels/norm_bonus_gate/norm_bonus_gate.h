@@ -12,14 +12,15 @@ namespace vrwkv::kernels {
 /// with the population's variance: GroupNorm over the heads of a token, the bonus of the token itself, the
 /// gate.
 ///
-/// @param y           (T, C), the recurrence's output; fp32 or bf16, one type and device for all activations;
-///                    copied when not contiguous.
+/// @param y           (T, C), T > 0, the recurrence's output; fp32 or bf16, one type and device for all
+///                    activations; copied when not contiguous.
 /// @param r, k, v, g  (T, C); k and v as the recurrence had them.
 /// @param weight      C elements, fp32.
 /// @param bias        C elements, fp32.
 /// @param r_k         (H, N), fp32. N is a multiple of 16; on CUDA 32, 64 or 128. C = H N.
 /// @param epsilon     added to the variance, positive.
-/// @return  (T, C) of the activations' type, computed in fp32; differentiable (once) in every tensor.
+/// @return  (T, C) of the activations' type, computed in fp32; differentiable (once) in every tensor. A NaN
+///          in y, r, k or r_k gives NaN in its head of a token, in another input in its element.
 /// @throws ShapeError when sizes, types or devices do not fit each other.
 /// @throws NotBuiltError on CUDA tensors in a build without CUDA.
 /// @throws DeviceError when the GPU refuses.

@@ -16,6 +16,7 @@
 #include "kernels/device/current_stream.h"
 #include "kernels/norm_shift_mix/norm_shift_mix_backend.h"
 #include "kernels/record_call.h"
+#include "kernels/sequence_bounds.h"
 #include "kernels/token_ranges.h"
 
 namespace vrwkv::kernels {
@@ -91,7 +92,8 @@ NormShiftMix run_forward(const Call& call, const at::Tensor& kept) {
   const at::Tensor& x = call.x();
   const c10::DeviceGuard device(x.device());
   NormShiftMix result{.mixed = at::empty({call.mix_count(), x.size(0), x.size(1)}, x.options()),
-                      .last = at::empty({call.constants.sequence_starts.numel(), x.size(1)}, x.options())};
+                      .last = at::empty({call.constants.sequence_starts.numel(), x.size(1)}, x.options()),
+                      .x = x};
   with_element_of(x, [&](auto element) {
     using Element = decltype(element);
     const NormShiftMixInputs<Element> inputs = call.pointers<Element>();
@@ -108,8 +110,10 @@ NormShiftMix run_forward(const Call& call, const at::Tensor& kept) {
 }
 
 /// Gradients of x, weight, bias and the mixes.
-variable_list run_backward(const Call& call, const at::Tensor& kept, const at::Tensor& gradient) {
-  RecordCall record("vrwkv::norm_shift_mix_backward", call.tensors({kept, gradient}));
+/// @param more_x  added to x's, or undefined.
+variable_list run_backward(const Call& call, const at::Tensor& kept, const at::Tensor& gradient,
+                           const at::Tensor& more_x) {
+  RecordCall record("vrwkv::norm_shift_mix_backward", call.tensors({kept, gradient, more_x}));
   const at::Tensor& x = call.x();
   const c10::DeviceGuard device(x.device());
   const std::int64_t mixes = call.mix_count();
@@ -120,6 +124,7 @@ variable_list run_backward(const Call& call, const at::Tensor& kept, const at::T
     const NormShiftMixInputs<Element> inputs = call.pointers<Element>();
     range_sums = at::empty({inputs.ranges(), mixes + 2, x.size(1)}, x.options().dtype(at::kFloat));
     const NormShiftMixGradients<Element> gradients{.mixed = elements<const Element>(gradient),
+                                                   .more_x = elements<const Element>(more_x),
                                                    .x = elements<Element>(gradient_x),
                                                    .range_sums = elements<float>(range_sums)};
     if (x.is_cpu()) {
@@ -144,7 +149,8 @@ class NormShiftMixFunction : public torch::autograd::Function<NormShiftMixFuncti
     context->save_for_backward(call.tensors({kept}));
     context->saved_data["epsilon"] = constants.epsilon;
     context->mark_non_differentiable({result.last});
-    return {result.mixed, result.last};
+    context->set_materialize_grads(false);
+    return {result.mixed, result.last, result.x};
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& output_gradients) {
@@ -159,24 +165,22 @@ class NormShiftMixFunction : public torch::autograd::Function<NormShiftMixFuncti
                     .constants = {.sequence_starts = sequence_starts,
                                   .previous = previous,
                                   .epsilon = context->saved_data["epsilon"].toDouble()}};
-    variable_list gradients = run_backward(call, kept, dense(output_gradients[0]));
+    const at::Tensor &d_mixed = output_gradients[0], &more_x = output_gradients[2];
+    const at::Tensor& x = call.x();
+    variable_list gradients = run_backward(
+        call, kept,
+        d_mixed.defined() ? dense(d_mixed) : at::zeros({call.mix_count(), x.size(0), x.size(1)}, x.options()),
+        more_x.defined() ? dense(more_x) : at::Tensor());
     gradients.emplace_back();  // none for the constants
     return gradients;
   }
 };
 
-void check_vector(const char* name, const at::Tensor& vector, const at::Tensor& x) {
-  check_float32("norm_shift_mix", name, vector, x.device());
-  if (vector.numel() != x.size(1)) {
-    throw ShapeError("norm_shift_mix: {} is {} but should have {} elements (one a channel of x).", name,
-                     shape_text(vector.sizes()), x.size(1));
-  }
-}
+constexpr const char* kWhere = "norm_shift_mix";
 
-void check_arguments(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                     const std::vector<at::Tensor>& mixes, const at::Tensor& sequence_starts,
-                     const at::Tensor& previous) {
-  check_activation("norm_shift_mix", "x", x, x);
+void check_arguments(const NormShiftMixArguments& arguments) {
+  const auto& [x, weight, bias, epsilon, mixes, sequence_starts, previous] = arguments;
+  check_activation(kWhere, "x", x, x);
   if (x.dim() != 2 || x.size(1) == 0 || x.size(1) % 16 != 0) {
     throw ShapeError("norm_shift_mix: x is {} but should be (T, C) with C a multiple of 16.",
                      shape_text(x.sizes()));
@@ -185,14 +189,20 @@ void check_arguments(const at::Tensor& x, const at::Tensor& weight, const at::Te
     throw ShapeError("norm_shift_mix: x is {} but on CUDA C is at most {}.", shape_text(x.sizes()),
                      cuda::kMaxChannels);
   }
-  check_vector("weight", weight, x);
-  check_vector("bias", bias, x);
+  const auto check_channels = [&x = arguments.x](const char* name, const at::Tensor& vector) {
+    check_vector(kWhere, name, vector, x.size(1), x.device());
+  };
+  check_channels("weight", weight);
+  check_channels("bias", bias);
   if (mixes.size() != 1 && mixes.size() != kMaxMixes)
     throw ShapeError("norm_shift_mix: there are {} mixes but should be 1 or {}.", mixes.size(), kMaxMixes);
-  for (const at::Tensor& mix : mixes) check_vector("a mix", mix, x);
-  check_sequence_starts("norm_shift_mix", sequence_starts, x.size(0));
+  for (const at::Tensor& mix : mixes) check_channels("a mix", mix);
+  check_sequence_starts(kWhere, sequence_starts, x.size(0));
+  if (!(epsilon > 0))
+    throw ShapeError("norm_shift_mix: epsilon is {} but should be positive (a token may be constant).",
+                     epsilon);
   if (previous.defined()) {
-    check_shape("norm_shift_mix", "previous", previous, {sequence_starts.numel(), x.size(1)},
+    check_shape(kWhere, "previous", previous, {sequence_starts.numel(), x.size(1)},
                 "one row before each sequence");
     if (previous.device() != x.device() || previous.scalar_type() != x.scalar_type())
       throw ShapeError("norm_shift_mix: previous and x differ in type or device.");
@@ -203,9 +213,10 @@ void check_arguments(const at::Tensor& x, const at::Tensor& weight, const at::Te
 Call make_call(const NormShiftMixArguments& arguments) {
   const at::Tensor& x = arguments.x;
   const at::Tensor& previous = arguments.previous;
-  check_arguments(x, arguments.weight, arguments.bias, arguments.mixes, arguments.sequence_starts, previous);
+  check_arguments(arguments);
   Call call{.inputs = {dense(x), dense(arguments.weight.reshape({-1})), dense(arguments.bias.reshape({-1}))},
-            .constants = {.sequence_starts = queued_copy(arguments.sequence_starts, x.device()),
+            .constants = {.sequence_starts = sequence_bounds(arguments.sequence_starts, x.size(0), x.device())
+                                                 .narrow(0, 0, arguments.sequence_starts.numel()),
                           .previous = previous.defined() ? dense(previous.detach()) : at::Tensor(),
                           .epsilon = arguments.epsilon}};
   for (const at::Tensor& mix : arguments.mixes) call.inputs.push_back(dense(mix.reshape({-1})));
@@ -223,7 +234,7 @@ NormShiftMix norm_shift_mix(const at::Tensor& x, const at::Tensor& weight, const
                                           [](const at::Tensor& input) { return input.requires_grad(); });
   if (!differentiates) return run_forward(call, at::Tensor());
   const variable_list outputs = NormShiftMixFunction::apply(at::TensorList(call.inputs), call.constants);
-  return {.mixed = outputs[0], .last = outputs[1]};
+  return {.mixed = outputs[0], .last = outputs[1], .x = outputs[2]};
 }
 
 NormShiftMix norm_shift_mix_forward(const NormShiftMixArguments& arguments, at::Tensor* kept) {
@@ -234,9 +245,17 @@ NormShiftMix norm_shift_mix_forward(const NormShiftMixArguments& arguments, at::
 }
 
 NormShiftMixArgumentGradients norm_shift_mix_backward(const NormShiftMixArguments& arguments,
-                                                      const at::Tensor& kept, const at::Tensor& d_mixed) {
+                                                      const at::Tensor& kept, const at::Tensor& d_mixed,
+                                                      const at::Tensor& more_x) {
   const at::NoGradGuard no_gradients;
-  const variable_list gradients = run_backward(make_call(arguments), kept, dense(d_mixed));
+  const Call call = make_call(arguments);
+  const at::Tensor& x = call.x();
+  check_float32(kWhere, "kept", kept, x.device());
+  check_shape(kWhere, "kept", kept, {2, x.size(0)}, "as norm_shift_mix_forward() made it");
+  check_activation(kWhere, "d_mixed", d_mixed, x.expand({call.mix_count(), x.size(0), x.size(1)}));
+  if (more_x.defined()) check_activation(kWhere, "more_x", more_x, x);
+  const variable_list gradients =
+      run_backward(call, dense(kept), dense(d_mixed), more_x.defined() ? dense(more_x) : at::Tensor());
   return {.x = gradients[0],
           .weight = gradients[1],
           .bias = gradients[2],

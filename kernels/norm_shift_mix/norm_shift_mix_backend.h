@@ -41,8 +41,9 @@ struct NormShiftMixOutputs {
 
 template <class Element>
 struct NormShiftMixGradients {
-  const Element* mixed;  // (mix_count, tokens, channels)
-  Element* x;            // (tokens, channels)
+  const Element* mixed;   // (mix_count, tokens, channels)
+  const Element* more_x;  // (tokens, channels), added to the gradient of x, or null
+  Element* x;             // (tokens, channels)
   float* range_sums;  // (ranges, mix_count + 2, channels): each range's share of the gradients of the mixes,
                       // of the weight, and of the bias
 };

@@ -6,6 +6,7 @@
 //     dn_t = sum_m G_m,t - ds_t + ds_{t+1} inside a sequence   dweight = sum_t dn_t xhat_t,  dbias = sum_t
 //     dn_t dx_t = scale_t (e_t - mean(e_t) - xhat_t mean(e_t xhat_t)),  e_t = dn_t weight
 //
+// and more_x_t is added to dx_t.
 // The backward walks down the tokens, so that ds_{t+1} is at hand.
 #include "kernels/norm_shift_mix/norm_shift_mix_cpu_range.h"
 
@@ -118,8 +119,10 @@ struct TokenBackward {
     }
     const auto width = static_cast<float>(in.channels);
     const float e_mean = lane_sum(e_sum) / width, e_xhat_mean = lane_sum(e_xhat_sum) / width;
-    for (std::int64_t c = 0; c < in.channels; c += kLanes)
-      store(out.x + row + c, (load(e + c) - e_mean - load(xhat + c) * e_xhat_mean) * scale);
+    for (std::int64_t c = 0; c < in.channels; c += kLanes) {
+      const Float more = out.more_x == nullptr ? Float{} : load(out.more_x + row + c);
+      store(out.x + row + c, (load(e + c) - e_mean - load(xhat + c) * e_xhat_mean) * scale + more);
+    }
   }
 };
 

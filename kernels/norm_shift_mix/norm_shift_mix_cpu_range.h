@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/instruction_set.h"
+#include "common/instruction_set.h"
 #include "kernels/norm_shift_mix/norm_shift_mix_backend.h"
 
 namespace vrwkv::kernels::cpu {

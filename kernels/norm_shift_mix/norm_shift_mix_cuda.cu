@@ -212,8 +212,11 @@ class Backward {
     if (!has_channels_) return;
     const float width = static_cast<float>(in_.channels), scale = kept_.scale[t];
     const float e_mean = e_sum / width, e_xhat_mean = e_xhat_sum / width;
-    store_octet(out_.x + t * in_.channels + channel_,
-                octet_of([&](int i) { return (e.at[i] - e_mean - own.at[i] * e_xhat_mean) * scale; }));
+    const std::int64_t at = t * in_.channels + channel_;
+    const Octet more = out_.more_x == nullptr ? Octet{} : load_octet(out_.more_x + at);
+    store_octet(out_.x + at, octet_of([&](int i) {
+                  return (e.at[i] - e_mean - own.at[i] * e_xhat_mean) * scale + more.at[i];
+                }));
   }
 
   __device__ __forceinline__ void store_sums() const {

@@ -31,7 +31,8 @@ void relu_squared_forward_elements(std::int64_t count, const Element* x, Element
   const auto square = [](Float value) { return relu(value) * relu(value); };
   std::int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) store(y + i, square(load(x + i)));
-  store_some(y + i, square(load_some(x + i, count - i)), count - i);
+  const std::int64_t rest = count - i;
+  if (rest > 0) store_some(y + i, square(load_some(x + i, rest)), rest);
 }
 
 template <class Element>
@@ -40,7 +41,7 @@ void relu_squared_backward_elements(std::int64_t count, const Element* x, const 
   std::int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) store(d_x + i, gradient(load(x + i), load(d_y + i)));
   const std::int64_t rest = count - i;
-  store_some(d_x + i, gradient(load_some(x + i, rest), load_some(d_y + i, rest)), rest);
+  if (rest > 0) store_some(d_x + i, gradient(load_some(x + i, rest), load_some(d_y + i, rest)), rest);
 }
 
 #define VRWKV_INSTANTIATE(Element)                                                     \

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/instruction_set.h"
+#include "common/instruction_set.h"
 #include "kernels/relu_squared/relu_squared_backend.h"
 
 namespace vrwkv::kernels::cpu {

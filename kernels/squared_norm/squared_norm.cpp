@@ -13,7 +13,7 @@
 namespace vrwkv::kernels {
 
 at::Tensor squared_norm_blocks(const at::Tensor& flat) {
-  check_float32("squared_norm_blocks", "flat", flat, flat.device());
+  check_float32("squared_norm_blocks", "flat", flat);
   if (flat.dim() != 1 || !flat.is_contiguous()) {
     throw ShapeError("squared_norm_blocks: flat is {} but should be one contiguous axis.",
                      shape_text(flat.sizes()));

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/instruction_set.h"
+#include "common/instruction_set.h"
 
 namespace vrwkv::kernels {
 

@@ -70,7 +70,8 @@ Forward run_forward(const Call& call) {
   Forward result{.operands = {.k = call.empty_like_k(),
                               .v = call.empty_like_v(),
                               .a = call.empty_like_k(),
-                              .b = call.empty_like_k()},
+                              .b = call.empty_like_k(),
+                              .v_first = call.v_first},
                  .inverse_norm = call.empty_floats({call.k.size(0), call.heads()})};
   const TimeMixOperands& operands = result.operands;
   with_element_of(call.k, [&](auto element) {
@@ -96,7 +97,7 @@ variable_list run_backward(const Call& call, const TimeMixOperands& gradients,
   const c10::DeviceGuard device(call.k.device());
   RecordCall record("vrwkv::time_mix_operands_backward",
                     {call.k, call.iclr, call.k_k, call.k_a, call.v, call.v_gate, call.v_first, gradients.k,
-                     gradients.v, gradients.a, gradients.b, inverse_norm});
+                     gradients.v, gradients.a, gradients.b, gradients.v_first, inverse_norm});
   const at::Tensor dk = call.empty_like_k(), diclr = call.empty_like_k();
   const at::Tensor dv = call.empty_like_v(), dv_gate = call.empty_like_v(), dv_first = call.empty_like_v();
   const at::Tensor range_sums = call.empty_floats({token_ranges(call.k.size(0)), 2, call.k.size(1)});
@@ -107,6 +108,7 @@ variable_list run_backward(const Call& call, const TimeMixOperands& gradients,
         .a = elements<const Element>(gradients.a),
         .b = elements<const Element>(gradients.b),
         .v = elements<const Element>(gradients.v),
+        .v_first = elements<const Element>(gradients.v_first),
         .inverse_norm = elements<const float>(inverse_norm)};
     const TimeMixOperandsInputGradients<Element> gradients_out{.k = elements<Element>(dk),
                                                                .iclr = elements<Element>(diclr),
@@ -128,7 +130,7 @@ variable_list run_backward(const Call& call, const TimeMixOperands& gradients,
 
 class TimeMixOperandsFunction : public torch::autograd::Function<TimeMixOperandsFunction> {
  public:
-  /// k', a, b and, where v is given, v'.
+  /// k', a, b and, where v is given, v' and v_first.
   static variable_list forward(AutogradContext* context, const at::Tensor& k, const at::Tensor& iclr,
                                const at::Tensor& k_k, const at::Tensor& k_a,
                                const std::optional<at::Tensor>& v, const std::optional<at::Tensor>& v_gate,
@@ -145,18 +147,26 @@ class TimeMixOperandsFunction : public torch::autograd::Function<TimeMixOperands
     context->save_for_backward(tensors);
     context->saved_data["head_size"] = head_size;
     variable_list outputs = {result.operands.k, result.operands.a, result.operands.b};
-    if (v.has_value()) outputs.push_back(result.operands.v);
+    if (v.has_value()) outputs.insert(outputs.end(), {result.operands.v, *v_first});
+    context->set_materialize_grads(false);
     return outputs;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& output_gradients) {
     const variable_list saved = context->get_saved_variables();
-    TimeMixOperands gradients{.k = output_gradients[0].contiguous(),
-                              .v = {},
-                              .a = output_gradients[1].contiguous(),
-                              .b = output_gradients[2].contiguous()};
-    if (output_gradients.size() == 4) gradients.v = output_gradients[3].contiguous();
     const Call call(saved, context->saved_data["head_size"].toInt());
+    const auto dense_or_zeros = [&](const at::Tensor& gradient) {
+      return gradient.defined() ? dense(gradient) : at::zeros(call.k.sizes(), call.k.options());
+    };
+    TimeMixOperands gradients{.k = dense_or_zeros(output_gradients[0]),
+                              .v = {},
+                              .a = dense_or_zeros(output_gradients[1]),
+                              .b = dense_or_zeros(output_gradients[2]),
+                              .v_first = {}};
+    if (call.v.defined()) {
+      gradients.v = dense_or_zeros(output_gradients[3]);
+      if (output_gradients[4].defined()) gradients.v_first = dense(output_gradients[4]);
+    }
     variable_list input_gradients = run_backward(call, gradients, saved[7]);
     input_gradients.emplace_back();  // none for the head size
     return input_gradients;
@@ -196,12 +206,17 @@ TimeMixOperands time_mix_operands(const at::Tensor& k, const at::Tensor& v, cons
                                   const at::Tensor& k_a, std::int64_t head_size) {
   check_arguments(k, v, iclr, v_gate, v_first, k_k, k_a, head_size);
   const auto with_gate = [&](const at::Tensor& tensor) {
-    return v_gate.defined() ? std::optional(tensor.contiguous()) : std::nullopt;
+    return v_gate.defined() ? std::optional(dense(tensor)) : std::nullopt;
   };
-  const variable_list outputs =
-      TimeMixOperandsFunction::apply(k.contiguous(), iclr.contiguous(), k_k.reshape({-1}), k_a.reshape({-1}),
-                                     with_gate(v), with_gate(v_gate), with_gate(v_first), head_size);
-  return {.k = outputs[0], .v = v_gate.defined() ? outputs[3] : v, .a = outputs[1], .b = outputs[2]};
+  const variable_list outputs = TimeMixOperandsFunction::apply(
+      dense(k), dense(iclr), dense(k_k.reshape({-1})), dense(k_a.reshape({-1})), with_gate(v),
+      with_gate(v_gate), with_gate(v_first), head_size);
+  const bool mixes_values = v_gate.defined();
+  return {.k = outputs[0],
+          .v = mixes_values ? outputs[3] : v,
+          .a = outputs[1],
+          .b = outputs[2],
+          .v_first = mixes_values ? outputs[4] : at::Tensor()};
 }
 
 }  // namespace vrwkv::kernels

@@ -10,6 +10,9 @@ namespace vrwkv::kernels {
 /// What the recurrence reads beside r and w, (T, C) each.
 struct TimeMixOperands {
   at::Tensor k, v, a, b;
+  /// The input, for the blocks above, which read it too: the gradient that comes by it is added on the way.
+  /// Undefined in block 0.
+  at::Tensor v_first;
 };
 
 /// RWKV-7's way from the projections of a time mix to wkv7(). Per token, for the C = H N channels:
@@ -21,14 +24,16 @@ struct TimeMixOperands {
 ///     b   = kk lr
 ///     k'  = k (1 + (lr - 1) k_a)
 ///
-/// @param k, v     (T, C), fp32 or bf16, one type and device for all activations; copied when not contiguous.
+/// @param k, v     (T, C), T > 0, fp32 or bf16, one type and device for all activations; copied when not
+///                 contiguous.
 /// @param iclr     (T, C), with its bias, before the sigmoid.
 /// @param v_gate   (T, C), the same; undefined in block 0, as is `v_first`.
 /// @param v_first  (T, C), the values of block 0.
 /// @param k_k, k_a C elements, fp32.
 /// @param head_size  N: a multiple of 16 that divides C; on CUDA 32, 64 or 128.
 /// @return  activations of the inputs' type, computed in fp32; differentiable (once) in every tensor. No
-///          gradient goes through a norm below 1e-12.
+///          gradient goes through a norm below 1e-12. A NaN in k or k_k gives NaN in its head of a token, in
+///          another input in its element.
 /// @throws ShapeError when sizes, types or devices do not fit each other.
 /// @throws NotBuiltError on CUDA tensors in a build without CUDA.
 /// @throws DeviceError when the GPU refuses.

@@ -31,6 +31,7 @@ template <class Element>
 struct TimeMixOperandsOutputGradients {
   const Element *k, *a, *b;
   const Element* v;           // null in block 0
+  const Element* v_first;     // of what else reads it: added to its gradient; or null
   const float* inverse_norm;  // the forward's
 };
 

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // With x = k k_k, s = 1 / max(|x|, least) and kk = x s, the gradients are, D for "the loss by",
 //
-//   Dkk = lr Db - Da                Dx = s (Dkk - kk (kk . Dkk)), without the second term below the least
-//   norm Dk  = k_k Dx + (1 + (lr - 1) k_a) Dk' Diclr = lr (1 - lr) (kk . Db + k k_a Dk') Dk_k  = sum k Dx
-//   Dk_a = sum (lr - 1) k Dk'        over tokens Dv = (1 - gate) Dv'             Dv_first = gate Dv' Dv_gate
-//   = gate (1 - gate) (v_first - v) Dv'
+//   Dkk      = lr Db - Da
+//   Dx       = s (Dkk - kk (kk . Dkk)), without the second term below the least norm
+//   Dk       = k_k Dx + (1 + (lr - 1) k_a) Dk'
+//   Diclr    = lr (1 - lr) (kk . Db + k k_a Dk')
+//   Dk_k     = sum k Dx,  Dk_a = sum (lr - 1) k Dk'        over tokens
+//   Dv       = (1 - gate) Dv'
+//   Dv_first = gate Dv' + what comes by v_first itself
+//   Dv_gate  = gate (1 - gate) (v_first - v) Dv'
 #include "kernels/time_mix_operands/time_mix_operands_cpu_range.h"
 
 #include <cstdint>
@@ -57,14 +61,16 @@ void values_forward(const TimeMixOperandsInputs<Element>& in, Element* out, std:
 }
 
 template <class Element>
-void values_backward(const TimeMixOperandsInputs<Element>& in, const Element* gradient,
+void values_backward(const TimeMixOperandsInputs<Element>& in,
+                     const TimeMixOperandsOutputGradients<Element>& gradients_in,
                      const TimeMixOperandsInputGradients<Element>& out, std::int64_t begin,
                      std::int64_t end) {
   for (std::int64_t i = begin; i < end; i += kLanes) {
     const Sigmoid gate(load(in.v_gate + i));
-    const Float dv = load(gradient + i);
-    store(out.v + i, dv - dv * gate.value);
-    store(out.v_first + i, dv * gate.value);
+    const Float dv = load(gradients_in.v + i), dv_first = dv * gate.value;
+    const Float more = gradients_in.v_first == nullptr ? Float{} : load(gradients_in.v_first + i);
+    store(out.v + i, dv - dv_first);
+    store(out.v_first + i, dv_first + more);
     store(out.v_gate + i, dv * (load(in.v_first + i) - load(in.v + i)) * gate.slope());
   }
 }
@@ -138,7 +144,7 @@ void time_mix_operands_backward_range(const TimeMixOperandsInputs<Element>& in,
                     t * channels + channel, channel, dk_k, dk_a);
     }
     if (gradients_out.v != nullptr)
-      values_backward(in, gradients_in.v, gradients_out, t * channels, (t + 1) * channels);
+      values_backward(in, gradients_in, gradients_out, t * channels, (t + 1) * channels);
   }
 }
 

@@ -2,7 +2,7 @@
 // Ranges of tokens share nothing, so threads may take them in any order.
 #pragma once
 
-#include "kernels/cpu/instruction_set.h"
+#include "common/instruction_set.h"
 #include "kernels/time_mix_operands/time_mix_operands_backend.h"
 
 namespace vrwkv::kernels::cpu {

@@ -67,18 +67,20 @@ __global__ void __launch_bounds__(kWarps* kWarpLanes)
 /// Of the values of one token's head at `at`.
 template <class Element, int kHeadSize>
 __device__ __forceinline__ void values_backward(const TimeMixOperandsInputs<Element>& in,
-                                                const Element* gradient,
+                                                const TimeMixOperandsOutputGradients<Element>& gradients_in,
                                                 const TimeMixOperandsInputGradients<Element>& out,
                                                 std::int64_t at) {
   using Row = HeadRow<kHeadSize>;
   const Row v = load_row<kHeadSize>(in.v + at), v_first = load_row<kHeadSize>(in.v_first + at);
-  const Row v_gate = load_row<kHeadSize>(in.v_gate + at), dv_out = load_row<kHeadSize>(gradient + at);
+  const Row v_gate = load_row<kHeadSize>(in.v_gate + at), dv_out = load_row<kHeadSize>(gradients_in.v + at);
+  const Row more = gradients_in.v_first == nullptr ? Row{} : load_row<kHeadSize>(gradients_in.v_first + at);
   Row dv, dv_first, dv_gate;
 #pragma unroll
   for (int i = 0; i < Row::kChannels; ++i) {
     const Sigmoid gate(v_gate.at[i]);
     dv_first.at[i] = dv_out.at[i] * gate.value;
     dv.at[i] = dv_out.at[i] - dv_first.at[i];
+    dv_first.at[i] += more.at[i];
     dv_gate.at[i] = dv_out.at[i] * (v_first.at[i] - v.at[i]) * gate.slope();
   }
   store_row<kHeadSize>(out.v + at, dv);
@@ -141,7 +143,7 @@ __global__ void __launch_bounds__(kWarps* kWarpLanes)
     const std::int64_t row = t * in.heads + head, at = row * kHeadSize;
     keys_backward<Element, kHeadSize>(in, gradients_in, out, k_k, k_a, gradients_in.inverse_norm[row], at,
                                       sums);
-    if (out.v != nullptr) values_backward<Element, kHeadSize>(in, gradients_in.v, out, at);
+    if (out.v != nullptr) values_backward<Element, kHeadSize>(in, gradients_in, out, at);
   }
   float* const to = out.range_sums + (range * kParameters * in.heads + head) * kHeadSize;
   device::store_block_sums<kWarps>(sums, to, in.heads * kHeadSize);

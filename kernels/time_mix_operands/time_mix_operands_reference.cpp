@@ -15,8 +15,10 @@ TimeMixOperands time_mix_operands_reference(const at::Tensor& k, const at::Tenso
   const at::Tensor norm = at::linalg_vector_norm(scaled, 2, {-1}, /*keepdim=*/true);
   const at::Tensor kk = (scaled / norm.clamp_min(1e-12)).flatten(1);
   TimeMixOperands operands{
-      .k = key * (1 + (lr - 1) * wide(k_a).flatten()), .v = value, .a = -kk, .b = kk * lr};
-  if (v_gate.defined()) operands.v = value + (wide(v_first) - value) * wide(v_gate).sigmoid();
+      .k = key * (1 + (lr - 1) * wide(k_a).flatten()), .v = value, .a = -kk, .b = kk * lr, .v_first = {}};
+  if (!v_gate.defined()) return operands;
+  operands.v_first = wide(v_first);
+  operands.v = value + (operands.v_first - value) * wide(v_gate).sigmoid();
   return operands;
 }
 

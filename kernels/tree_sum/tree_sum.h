@@ -12,14 +12,15 @@ namespace vrwkv::kernels {
 
 /// Adds up `values` as `merges` say: in their order, value[left] += value[right]; `sum` is what value 0 has
 /// become then. The same bits as these additions one by one, but every value is read once and nothing but
-/// `sum` is written.
+/// `sum` is written. A NaN stays in its element.
 ///
 /// @param values  at least one; (n) fp32 each, contiguous, one device. They may overlap `sum` only as a
 /// whole: one of
 ///                them may be `sum`.
 /// @param merges  whose indices are below values.size().
 /// @param sum     (n) fp32, contiguous, the same device.
-/// @throws ShapeError when lengths, types, devices or indices do not fit.
+/// @throws ShapeError when lengths, types, devices or indices do not fit; on a GPU also for more than 3,072
+/// summands, and anywhere for a tree that needs more than 64 sums at once.
 void tree_sum(const std::vector<at::Tensor>& values, std::span<const Merge> merges, at::Tensor& sum);
 
 }  // namespace vrwkv::kernels

@@ -13,8 +13,8 @@ void tree_sum(const TreeSum& call) {
   static const auto run = VRWKV_WIDEST(tree_sum_range);
   at::parallel_for(0, call.count, /*grain_size=*/16384, [&](std::int64_t begin, std::int64_t end) {
     const at::Tensor scratch = at::empty({scratch_floats(call)}, at::kFloat);
-    std::vector<const float*> operands(static_cast<std::size_t>(call.value_count));
-    run(call, begin, end, scratch.data_ptr<float>(), operands.data());
+    std::vector<const float*> stack(static_cast<std::size_t>(call.depth));
+    run(call, begin, end, scratch.data_ptr<float>(), stack.data());
   });
 }
 

@@ -15,29 +15,32 @@ void add(const float* a, const float* b, std::int64_t count, float* to) {
   for (std::int64_t i = whole; i < count; ++i) to[i] = a[i] + b[i];
 }
 
-/// Adds up `count` elements, of which operands[v] are value v's. Each sum becomes an operand itself, in
-/// scratch memory, but the last one, which is what was asked for.
-void add_up(const TreeSum& call, std::int64_t count, float* scratch, const float** operands, float* sum) {
-  for (std::int64_t m = 0; m < call.merge_count; ++m) {
-    const Merge& merge = call.merges[m];
-    const bool last = m + 1 == call.merge_count && merge.left == 0;
-    float* to = last ? sum : scratch + merge.left * kAtOnce;
-    add(operands[merge.left], operands[merge.right], count, to);
-    operands[merge.left] = to;
+/// Adds up the `count` elements from `begin` on. An entry of the stack is a value itself, or a sum in the
+/// scratch memory of its height; the last one is what was asked for.
+void add_up(const TreeSum& call, std::int64_t begin, std::int64_t count, float* scratch,
+            const float** stack) {
+  std::int64_t height = 0;
+  for (std::int64_t v = 0; v < call.value_count; ++v) {
+    stack[height++] = call.values[v] + begin;
+    for (int left = call.additions[v]; left > 0; --left) {
+      --height;
+      const bool last = v + 1 == call.value_count && height == 1;
+      float* to = last ? call.sum + begin : scratch + (height - 1) * kAtOnce;
+      add(stack[height - 1], stack[height], count, to);
+      stack[height - 1] = to;
+    }
   }
-  if (operands[0] != sum) __builtin_memmove(sum, operands[0], count * sizeof(float));
+  if (stack[0] != call.sum + begin) __builtin_memmove(call.sum + begin, stack[0], count * sizeof(float));
 }
 
 }  // namespace
 
-std::int64_t tree_sum_scratch_floats(const TreeSum& call) { return call.value_count * kAtOnce; }
+std::int64_t tree_sum_scratch_floats(const TreeSum& call) { return call.depth * kAtOnce; }
 
 void tree_sum_range(const TreeSum& call, std::int64_t begin, std::int64_t end, float* scratch,
-                    const float** operands) {
-  for (; begin < end; begin += kAtOnce) {
-    for (std::int64_t v = 0; v < call.value_count; ++v) operands[v] = call.values[v] + begin;
-    add_up(call, end - begin < kAtOnce ? end - begin : kAtOnce, scratch, operands, call.sum + begin);
-  }
+                    const float** stack) {
+  for (; begin < end; begin += kAtOnce)
+    add_up(call, begin, end - begin < kAtOnce ? end - begin : kAtOnce, scratch, stack);
 }
 
 }  // namespace vrwkv::kernels::cpu::VRWKV_INSTRUCTION_SET

@@ -7,12 +7,14 @@
 #include <cstdint>
 
 #include "kernels/bf16.h"
-#include "kernels/wkv7/kept_states.h"
+#include "kernels/wkv/kept_states.h"
 
 namespace vrwkv::kernels {
 
-/// Tokens between two kept states, which the backward computes again from the first.
+/// Tokens between two kept states, which the backward computes again from the first; and those of the chunked
+/// kernels.
 inline constexpr std::int64_t kWkv6Chunk = 16;
+inline constexpr std::int64_t kWkv6ChunkedInterval = 32;
 
 template <class Element>
 struct Wkv6Inputs {
@@ -27,15 +29,15 @@ template <class Element>
 struct Wkv6Outputs {
   Element* y;          // (batch, tokens, heads, head_size)
   float* final_state;  // (batch, sequences, heads, head_size, head_size)
-  float* kept_states;  // (batch, kept_state_count(tokens, sequences, kWkv6Chunk), heads, head_size,
-                       // head_size), or null to keep none
+  void* kept_states;   // wkv6_kept_bytes() or wkv6_chunked_kept_bytes(), in an order of the kernel's own; or
+                       // null to keep none
 };
 
 template <class Element>
 struct Wkv6OutputGradients {
   const Element* y;
   const float* final_state;  // null for zeros
-  const float* kept_states;  // the forward's
+  const void* kept_states;   // the forward's
 };
 
 template <class Element>
@@ -44,6 +46,14 @@ struct Wkv6InputGradients {
   float* u_parts;        // (batch, sequences, heads, head_size): each sequence's part of u's
   float* initial_state;  // null when not wanted
 };
+
+template <class Element>
+std::int64_t wkv6_kept_bytes(const Wkv6Inputs<Element>& in) {
+  return kept_state_bytes<float>(in, kWkv6Chunk);
+}
+inline std::int64_t wkv6_chunked_kept_bytes(const Wkv6Inputs<Bf16>& in) {
+  return kept_state_bytes<Bf16>(in, kWkv6ChunkedInterval);
+}
 
 namespace cpu {
 template <class Element>
@@ -60,6 +70,15 @@ void wkv6_forward(const Wkv6Inputs<Element>& inputs, const Wkv6Outputs<Element>&
 template <class Element>
 void wkv6_backward(const Wkv6Inputs<Element>& inputs, const Wkv6OutputGradients<Element>& output_gradients,
                    const Wkv6InputGradients<Element>& input_gradients, void* stream);
+
+/// The same with head size 64, sixteen tokens at a time, as bf16 matrix products with fp32 sums: the chunked
+/// form is at the top of chunked/stage.h. Decays below e^-9.5 are taken as it on the way through the state:
+/// what remains of it is then less than what bf16 resolves of the next token. Products of a k and a v beyond
+/// 2^17 may overflow where eight decays in a row are that small. A NaN in an input gives NaN in what depends
+/// on any of its 16 tokens. Pointers are on 16-byte boundaries.
+void wkv6_chunked_forward(const Wkv6Inputs<Bf16>& inputs, const Wkv6Outputs<Bf16>& outputs, void* stream);
+void wkv6_chunked_backward(const Wkv6Inputs<Bf16>& inputs, const Wkv6OutputGradients<Bf16>& output_gradients,
+                           const Wkv6InputGradients<Bf16>& input_gradients, void* stream);
 }  // namespace cuda
 
 }  // namespace vrwkv::kernels

@@ -1,15 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <ATen/Parallel.h>
-#include <ATen/ops/empty.h>
-
-#include <algorithm>
-
+#include "kernels/cpu/for_each_task.h"
 #include "kernels/wkv6/wkv6_backend.h"
 #include "kernels/wkv6/wkv6_cpu_tasks.h"
-
-#if !defined(_OPENMP)
-#error "without OpenMP at::parallel_for runs on one thread"
-#endif
 
 namespace vrwkv::kernels::cpu {
 namespace {
@@ -22,24 +14,23 @@ std::int64_t heads_together(std::int64_t rows_of_heads, std::int64_t heads) {
   return std::min(together, heads);
 }
 
-/// Calls run(task, scratch) for every task, over ATen's threads. ATen's memory is 64-byte aligned.
+/// Calls run(task, scratch) for every task of a call.
 template <class Element, class Run>
-void for_each_task(const Wkv6Inputs<Element>& in, std::int64_t (*scratch_floats)(std::int64_t, std::int64_t),
+void for_all_heads(const Wkv6Inputs<Element>& in, std::int64_t (*scratch_floats)(std::int64_t, std::int64_t),
                    const Run& run) {
   const std::int64_t together = heads_together(in.batch * in.sequences, in.heads);
   const std::int64_t groups = (in.heads + together - 1) / together;
-  at::parallel_for(
-      0, in.batch * in.sequences * groups, /*grain_size=*/1, [&](std::int64_t begin, std::int64_t end) {
-        const at::Tensor scratch = at::empty({scratch_floats(in.head_size, together)}, at::kFloat);
-        for (std::int64_t i = begin; i < end; ++i) {
-          const std::int64_t first_head = i % groups * together, row = i / groups;
-          run(Wkv6Task{.batch = row / in.sequences,
-                       .sequence = row % in.sequences,
-                       .first_head = first_head,
-                       .heads = std::min(together, in.heads - first_head)},
-              scratch.data_ptr<float>());
-        }
-      });
+  const std::int64_t rows = in.batch * groups;
+  const std::vector<std::int64_t> sequences = longest_first(in.token_bounds, in.sequences);
+  for_each_task(in.sequences * rows, scratch_floats(in.head_size, together),
+                [&](std::int64_t number, float* scratch) {
+                  const std::int64_t row = number % rows, first_head = row % groups * together;
+                  run(Wkv6Task{.batch = row / groups,
+                               .sequence = sequences[static_cast<std::size_t>(number / rows)],
+                               .first_head = first_head,
+                               .heads = std::min(together, in.heads - first_head)},
+                      scratch);
+                });
 }
 
 }  // namespace
@@ -47,7 +38,7 @@ void for_each_task(const Wkv6Inputs<Element>& in, std::int64_t (*scratch_floats)
 template <class Element>
 void wkv6_forward(const Wkv6Inputs<Element>& inputs, const Wkv6Outputs<Element>& outputs) {
   static const auto run = VRWKV_WIDEST(wkv6_forward_task<Element>);
-  for_each_task(inputs, wkv6_forward_scratch_floats,
+  for_all_heads(inputs, wkv6_forward_scratch_floats,
                 [&](const Wkv6Task& task, float* scratch) { run(inputs, outputs, task, scratch); });
 }
 
@@ -55,7 +46,7 @@ template <class Element>
 void wkv6_backward(const Wkv6Inputs<Element>& inputs, const Wkv6OutputGradients<Element>& output_gradients,
                    const Wkv6InputGradients<Element>& input_gradients) {
   static const auto run = VRWKV_WIDEST(wkv6_backward_task<Element>);
-  for_each_task(inputs, wkv6_backward_scratch_floats, [&](const Wkv6Task& task, float* scratch) {
+  for_all_heads(inputs, wkv6_backward_scratch_floats, [&](const Wkv6Task& task, float* scratch) {
     run(inputs, output_gradients, input_gradients, task, scratch);
   });
 }

@@ -114,6 +114,9 @@ class Backward {
  private:
   /// G of a head.
   float* gradient(std::int64_t head) const { return gradients_ + head * numel_; }
+  const float* kept_state(std::int64_t t, std::int64_t head) const {
+    return static_cast<const float*>(gradients_in_.kept_states) + place_.kept_state(t, head);
+  }
 
   void start(std::int64_t head) {
     fill_with_zeros(out_.u_parts + place_.sequence_row(head), place_.n);
@@ -142,7 +145,7 @@ class Backward {
   /// The state's and G's part of all gradients of the chunk: dr, dk, dv, and dw without its slope.
   void pass_head(std::int64_t t, std::int64_t tokens, std::int64_t head) {
     const Rows rows = rows_.of_head(head);
-    const float* state = gradients_in_.kept_states + place_.kept_state(t, head);
+    const float* state = kept_state(t, head);
     for (std::int64_t value = 0; value < rows.n; value += kBlockRows) {
       fill_with_zeros(dv_.of(0), tokens * kBlockRows * kLanes);
       for (std::int64_t key = 0; key < rows.n; key += kLanes) {
@@ -183,7 +186,7 @@ class Backward {
   [[gnu::always_inline]] void prefetch_next(std::int64_t t, std::int64_t head) const {
     const std::int64_t next = t - kWkv6Chunk, floats = place_.heads * place_.n;
     if (next < place_.begin) return;
-    prefetch(gradients_in_.kept_states + place_.kept_state(next, head), numel_);
+    prefetch(kept_state(next, head), numel_);
     for (std::int64_t q = head; q < kWkv6Chunk; q += place_.heads) {
       const std::int64_t row = place_.row(next + q);
       for (const Element* input : {in_.r, in_.k, in_.v, in_.w, gradients_in_.y})

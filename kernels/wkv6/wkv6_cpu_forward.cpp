@@ -67,7 +67,8 @@ class Forward {
       load_chunk(t, tokens);
       for (std::int64_t head = 0; head < place_.heads; ++head) {
         if (out_.kept_states != nullptr)
-          transpose_state(state(head), place_.n, out_.kept_states + place_.kept_state(t, head));
+          transpose_state(state(head), place_.n,
+                          static_cast<float*>(out_.kept_states) + place_.kept_state(t, head));
         prefetch_next(t, head);
         pass_head(head, tokens);
       }

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/instruction_set.h"
+#include "common/instruction_set.h"
 #include "kernels/wkv6/wkv6_backend.h"
 
 namespace vrwkv::kernels::cpu {

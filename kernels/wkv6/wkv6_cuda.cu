@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The plain recurrence in fp32, one block for one head of one sequence: slow beside a chunked kernel, exact
 // for any decay, and what a faster one is compared with. The gradients are those of wkv6_cpu_backward.cpp.
-// What goes around the state is added to each element of it: y_t = (S_{t-1} + v_t (u (.) k_t)ᵀ) r_t, and
-// likewise backwards.
+// What goes around the state is added to each element of it, y_t = (S_{t-1} + v_t (u (.) k_t)ᵀ) r_t, where a
+// row is a value, and to the sum over a row where it is a key.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(Place<kHeadSize>::kThreads)
     if (out.kept_states != nullptr) {
 #pragma unroll
       for (int e = 0; e < kColumns; ++e)
-        out.kept_states[place.kept_state(t) + row_of_state + place.column(e)] = state[e];
+        static_cast<float*>(out.kept_states)[place.kept_state(t) + row_of_state + place.column(e)] = state[e];
     }
     device::block_barrier();
     for (int q = 0; q < tokens; ++q) {
@@ -159,24 +159,21 @@ class Backward {
       load(t, tokens);
       recompute(t, tokens);
 #pragma unroll 1
-      for (int q = tokens - 1; q >= 0; --q) step_back(q, place_.token_row(t + q) + place_.row);
+      for (int q = tokens - 1; q >= 0; --q) step_back(t, q);
     }
     if (place_.sharer == 0) out_.u_parts[place_.task * kHeadSize + place_.row] = du_;
     if (out_.initial_state == nullptr) return;
 #pragma unroll
-    for (int e = 0; e < kColumns; ++e) out_.initial_state[place_.state() + at(e)] = gradient_[e];
+    for (int e = 0; e < kColumns; ++e) out_.initial_state[place_.state() + place_.at(e)] = gradient_[e];
   }
 
  private:
-  __device__ int at(int e) const { return place_.row * kHeadSize + place_.column(e); }
-  __device__ int transposed_at(int e) const { return place_.column(e) * kHeadSize + place_.row; }
-
   __device__ void start() {
     const float* from = gradients_in_.final_state;
 #pragma unroll
     for (int e = 0; e < kColumns; ++e) {
-      gradient_[e] = from == nullptr ? 0.0F : from[place_.state() + at(e)];
-      transposed_[e] = from == nullptr ? 0.0F : from[place_.state() + transposed_at(e)];
+      gradient_[e] = from == nullptr ? 0.0F : from[place_.state() + place_.at(e)];
+      transposed_[e] = from == nullptr ? 0.0F : from[place_.state() + place_.transposed_at(e)];
     }
     if (place_.sharer == 0) shared_.u[place_.row] = in_.u[place_.head * kHeadSize + place_.row];
   }
@@ -195,62 +192,67 @@ class Backward {
     device::block_barrier();
   }
 
-  /// Fills the transposed states before each token, and writes dr.
+  /// Fills the transposed states before each token. A few columns after the others: G's are in registers,
+  /// too.
   __device__ void recompute(std::int64_t t, int tokens) {
-    const float* from = gradients_in_.kept_states + place_.kept_state(t);
-    const int row = place_.row;
-    const float u = shared_.u[row];
-    float state[kColumns];
+    const float* from = static_cast<const float*>(gradients_in_.kept_states) + place_.kept_state(t);
+    constexpr int kAtOnce = kColumns < 16 ? kColumns : 16;
 #pragma unroll
-    for (int e = 0; e < kColumns; ++e) state[e] = from[transposed_at(e)];
+    for (int first = 0; first < kColumns; first += kAtOnce) {
+      float state[kAtOnce];
+#pragma unroll
+      for (int e = 0; e < kAtOnce; ++e) state[e] = from[place_.transposed_at(first + e)];
 #pragma unroll 1
-    for (int q = 0; q < tokens; ++q) {
-      const float d = shared_.decay[q][row], k = shared_.k[q][row];
-      float dr = 0.0F;
+      for (int q = 0; q < tokens; ++q) {
+        const float d = shared_.decay[q][place_.row], k = shared_.k[q][place_.row];
 #pragma unroll
-      for (int m = 0; m < kColumns / 4; ++m) {
-        const Float4 v = place_.read(shared_.v[q], m), dy = place_.read(shared_.dy[q], m);
+        for (int m = 0; m < kAtOnce / 4; ++m) {
+          const Float4 v = place_.read(shared_.v[q], first / 4 + m);
 #pragma unroll
-        for (int x = 0; x < 4; ++x) {
-          float& s = state[4 * m + x];
-          const float incoming = v.at[x] * k;
-          states_[q][4 * m + x] = s;
-          dr += dy.at[x] * (s + u * incoming);
-          s = s * d + incoming;
+          for (int x = 0; x < 4; ++x) {
+            float& s = state[4 * m + x];
+            states_[q][first + 4 * m + x] = s;
+            s = s * d + v.at[x] * k;
+          }
         }
       }
-      dr = place_.sum(dr);
-      if (place_.sharer == 0) out_.r[place_.token_row(t + q) + row] = from_float<Element>(dr);
     }
   }
 
-  /// G_t becomes G_{t-1}; writes dk, dv and dw of the token whose element of this row is `to`.
-  __device__ void step_back(int q, std::int64_t to) {
+  /// G becomes that before token q of the chunk at t, whose gradients it writes.
+  __device__ void step_back(std::int64_t t, int q) {
     const int row = place_.row;
-    const float dv = step_values(q), r = shared_.r[q][row], d = shared_.decay[q][row], u = shared_.u[row];
-    float dk = 0.0F, dw = 0.0F, c = 0.0F;
+    const float dv = step_values(q);
+    const float r = shared_.r[q][row], d = shared_.decay[q][row], k = shared_.k[q][row], u = shared_.u[row];
+    float dr = 0.0F, dk = 0.0F, dw = 0.0F, c = 0.0F;
 #pragma unroll
     for (int m = 0; m < kColumns / 4; ++m) {
       const Float4 v = place_.read(shared_.v[q], m), dy = place_.read(shared_.dy[q], m);
 #pragma unroll
       for (int x = 0; x < 4; ++x) {
         float& g = transposed_[4 * m + x];
-        const float incoming = dy.at[x] * r;
-        dw += g * states_[q][4 * m + x];
-        dk += v.at[x] * (g + u * incoming);
+        const float s = states_[q][4 * m + x];
+        dr += dy.at[x] * s;
+        dk += v.at[x] * g;
+        dw += g * s;
         c += v.at[x] * dy.at[x];
-        g = g * d + incoming;
+        g = g * d + dy.at[x] * r;
       }
     }
-    dk = place_.sum(dk);
+    c = place_.sum(c);
+    dr = place_.sum(dr) + c * u * k;
+    dk = place_.sum(dk) + c * u * r;
     dw = place_.sum(dw) * shared_.slope[q][row];
-    du_ += place_.sum(c) * r * shared_.k[q][row];
+    du_ += c * r * k;
+    const std::int64_t to = place_.token_row(t + q) + row;
     // Each sharer writes one: the stores of a warp go out together.
     if (place_.sharer == 0) {
-      out_.k[to] = from_float<Element>(dk);
+      out_.r[to] = from_float<Element>(dr);
     } else if (place_.sharer == 1) {
-      out_.v[to] = from_float<Element>(dv);
+      out_.k[to] = from_float<Element>(dk);
     } else if (place_.sharer == 2) {
+      out_.v[to] = from_float<Element>(dv);
+    } else {
       out_.w[to] = from_float<Element>(dw);
     }
   }

@@ -15,6 +15,15 @@ void wkv6_backward(const Wkv6Inputs<Element>&, const Wkv6OutputGradients<Element
   throw_cuda_not_built("wkv6");
 }
 
+void wkv6_chunked_forward(const Wkv6Inputs<Bf16>&, const Wkv6Outputs<Bf16>&, void*) {
+  throw_cuda_not_built("wkv6");
+}
+
+void wkv6_chunked_backward(const Wkv6Inputs<Bf16>&, const Wkv6OutputGradients<Bf16>&,
+                           const Wkv6InputGradients<Bf16>&, void*) {
+  throw_cuda_not_built("wkv6");
+}
+
 #define VRWKV_INSTANTIATE(Element)                                                             \
   template void wkv6_forward(const Wkv6Inputs<Element>&, const Wkv6Outputs<Element>&, void*);  \
   template void wkv6_backward(const Wkv6Inputs<Element>&, const Wkv6OutputGradients<Element>&, \

@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// The plain recurrence in fp32, one block for one head of one sequence: slow beside a chunked kernel, exact
-// for any decay, and what a faster one is compared with. The equations are those of wkv7.h and, backward, of
+// The plain recurrence in fp32, one block for one head of one sequence: slow beside the chunked kernels,
+// exact for any decay, and what they are compared with. The equations are those of wkv7.h and, backward, of
 // wkv7_cpu_backward.cpp.
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
 
 #include "kernels/device/device.h"
 #include "kernels/device/head_size.h"
 #include "kernels/wkv7/wkv7_backend.h"
-#include "kernels/wkv7/wkv7_cuda_rows.h"
+#include "kernels/wkv7/wkv7_cuda_place.h"
 
 namespace vrwkv::kernels::cuda {
 namespace {
+
+using device::Float4;
+
+/// That a multiprocessor holds at least: 128 registers for a thread. Left to itself, the compiler aims at
+/// more blocks, and spills.
+template <int kHeadSize>
+inline constexpr int kBlocks = 512 / device::QuarterRow<kHeadSize>::kThreads;
 
 template <int kHeadSize>
 struct ForwardShared {
@@ -21,43 +27,45 @@ struct ForwardShared {
   float next_a[kChunk][kHeadSize];  // a of the token after
 };
 
-/// Thread 4 i + q has its columns of state row i (a value channel). S_t a_{t+1} is summed while S_t is made,
-/// so that a token has one phase of dependent work.
-template <int kHeadSize>
-__global__ void __launch_bounds__(kSharers* kHeadSize)
-    forward_kernel(const Wkv7Inputs in, const Wkv7Outputs out, const Wkv7Kept kept) {
-  constexpr int kColumns = Place<kHeadSize>::kColumns;
-  const Place<kHeadSize> place(in);
+/// A row is a value. S_t a_{t+1} is summed while S_t is made, so that a token has one phase of dependent
+/// work.
+template <class Element, int kHeadSize>
+__global__ void __launch_bounds__(device::QuarterRow<kHeadSize>::kThreads, kBlocks<kHeadSize>)
+    wkv7_forward_kernel(const Wkv7Inputs<Element> in, const Wkv7Outputs<Element> out, const Wkv7Kept kept) {
+  constexpr int kColumns = device::QuarterRow<kHeadSize>::kColumns;
+  const Place<Element, kHeadSize> place(in, kept);
   const int row = place.row;
   auto& shared = *static_cast<ForwardShared<kHeadSize>*>(device::shared_memory());
   float state[kColumns];
   float state_a = 0.0F;
 #pragma unroll
   for (int e = 0; e < kColumns; ++e) {
-    const int column = place.column(e / 4) + e % 4;
+    const int column = place.column(e);
     const bool given = in.initial_state != nullptr;
-    state[e] = given ? in.initial_state[place.sequence_state() + row * kHeadSize + column] : 0.0F;
-    state_a += state[e] * in.a[place.token_row(in, place.begin) + column];
+    state[e] = given ? in.initial_state[place.state() + row * kHeadSize + column] : 0.0F;
+    state_a += state[e] * to_float(in.a[place.token_row(place.begin) + column]);
   }
-  state_a = row_sum(state_a);
-  for (int chunk = 0; chunk < place.chunks(); ++chunk) {
-    const std::int64_t first = place.chunk_begin(chunk);
-    const int tokens = place.chunk_tokens(chunk);
+  state_a = place.sum(state_a);
+  for (int t = place.begin; t < place.end; t += kChunk) {
+    const int tokens = place.chunk_tokens(t);
     device::block_barrier();  // nobody reads the last chunk any more
-    load_rows(place, in, in.r, first, tokens, shared.r);
-    load_rows(place, in, in.k, first, tokens, shared.k);
-    load_rows(place, in, in.v, first, tokens, shared.v);
-    load_rows(place, in, in.b, first, tokens, shared.b);
-    for (int i = device::thread_index(); i < tokens * kHeadSize; i += Place<kHeadSize>::kThreads) {
-      const int q = i / kHeadSize, j = i % kHeadSize;
-      const bool has_next = first + q + 1 < place.end;
-      shared.decay[q][j] = decay_of(in.decay_input, in.w[place.token_row(in, first + q) + j]).d;
-      shared.next_a[q][j] = has_next ? in.a[place.token_row(in, first + q + 1) + j] : 0.0F;
-    }
-    if (kept.chunk_states != nullptr) {
+    for_each_element(place, t, tokens, [&](int q, int j, std::int64_t at) {
+      const float r = to_float(in.r[at]), w = to_float(in.w[at]), k = to_float(in.k[at]);
+      const float v = to_float(in.v[at]), b = to_float(in.b[at]);
+      const bool has_next = t + q + 1 < place.end;
+      const float next_a = has_next ? to_float(in.a[place.token_row(t + q + 1) + j]) : 0.0F;
+      shared.r[q][j] = r;
+      shared.decay[q][j] = decay_of(in.decay_input, w).d;
+      shared.k[q][j] = k;
+      shared.v[q][j] = v;
+      shared.b[q][j] = b;
+      shared.next_a[q][j] = next_a;
+    });
+    if (kept.states != nullptr && (t - place.begin) % place.interval() == 0) {
 #pragma unroll
       for (int m = 0; m < kColumns / 4; ++m) {
-        float* to = kept.chunk_states + place.chunk_state(in, chunk) + row * kHeadSize + place.column(m);
+        float* to =
+            static_cast<float*>(kept.states) + place.kept_state(t) + row * kHeadSize + place.column(4 * m);
         *reinterpret_cast<Float4*>(to) =
             Float4{{state[4 * m], state[4 * m + 1], state[4 * m + 2], state[4 * m + 3]}};
       }
@@ -68,10 +76,8 @@ __global__ void __launch_bounds__(kSharers* kHeadSize)
       float y[4] = {}, next[4] = {};  // four chains of additions instead of one
 #pragma unroll
       for (int m = 0; m < kColumns / 4; ++m) {
-        const Float4 d = place.read(shared.decay[q], m);
-        const Float4 k = place.read(shared.k[q], m);
-        const Float4 b = place.read(shared.b[q], m);
-        const Float4 r = place.read(shared.r[q], m);
+        const Float4 d = place.read(shared.decay[q], m), k = place.read(shared.k[q], m);
+        const Float4 b = place.read(shared.b[q], m), r = place.read(shared.r[q], m);
         const Float4 next_a = place.read(shared.next_a[q], m);
 #pragma unroll
         for (int x = 0; x < 4; ++x) {
@@ -81,17 +87,16 @@ __global__ void __launch_bounds__(kSharers* kHeadSize)
           next[x] += s * next_a.at[x];
         }
       }
-      const std::int64_t to = place.token_row(in, first + q) + row;
+      const std::int64_t to = place.token_row(t + q) + row;
       if (kept.state_a != nullptr && place.sharer == 1) kept.state_a[to] = state_a;
-      const float whole_y = row_sum((y[0] + y[1]) + (y[2] + y[3]));
-      state_a = row_sum((next[0] + next[1]) + (next[2] + next[3]));
-      if (place.sharer == 0) out.y[to] = whole_y;
+      const float whole_y = place.sum((y[0] + y[1]) + (y[2] + y[3]));
+      state_a = place.sum((next[0] + next[1]) + (next[2] + next[3]));
+      if (place.sharer == 0) out.y[to] = from_float<Element>(whole_y);
     }
   }
 #pragma unroll
-  for (int e = 0; e < kColumns; ++e) {
-    out.final_state[place.sequence_state() + row * kHeadSize + place.column(e / 4) + e % 4] = state[e];
-  }
+  for (int e = 0; e < kColumns; ++e)
+    out.final_state[place.state() + row * kHeadSize + place.column(e)] = state[e];
 }
 
 template <int kHeadSize>
@@ -102,108 +107,134 @@ struct BackwardShared {
   float e[2][kHeadSize];  // of two tokens in turn: a barrier less
 };
 
-/// Thread 4 i + q has, of G, row i (a value channel) and, of the transposes of G and of the state, row i (a
-/// key channel), so that each sum of the backward runs along a row. The chunk's states, computed again, lie
-/// in the thread's local memory.
-template <int kHeadSize>
-struct Backward {
-  static constexpr int kColumns = Place<kHeadSize>::kColumns;
+/// Of G a row is a value; of the transposes of G and of the state, a key: so each sum of the backward runs
+/// along a row. The chunk's states, computed again, lie in the thread's local memory.
+template <class Element, int kHeadSize>
+class Backward {
+ public:
+  static constexpr int kColumns = device::QuarterRow<kHeadSize>::kColumns;
+  /// Four columns each. At head size 128 a thread has no registers for both G and its transpose.
+  static constexpr int kUnrolled = kHeadSize == 128 ? 2 : kColumns / 4;
   using Shared = BackwardShared<kHeadSize>;
 
-  /// `states` is room for the chunk's states. It is indexed by the token and so lies in memory; what lies
-  /// with it would too.
-  __device__ Backward(const Wkv7Inputs& in, const Wkv7Kept& kept, const Wkv7OutputGradients& gradients_in,
-                      const Wkv7InputGradients& gradients_out, float (&states)[kChunk + 1][kColumns])
+  /// `states` is room for the states before each token of a chunk, `transposed` for G's transpose. What is
+  /// indexed by a variable lies in memory, and what lies with it would too.
+  __device__ Backward(const Wkv7Inputs<Element>& in, const Wkv7Kept& kept,
+                      const Wkv7OutputGradients<Element>& gradients_in,
+                      const Wkv7InputGradients<Element>& gradients_out, void* workspace,
+                      float (&states)[kChunk][kColumns], float (&transposed)[kColumns])
       : in_(in),
         kept_(kept),
         gradients_in_(gradients_in),
         out_(gradients_out),
-        place_(in),
+        chunk_states_(static_cast<float*>(workspace)),
+        place_(in, kept),
         shared_(*static_cast<Shared*>(device::shared_memory())),
-        states_(states) {}
+        states_(states),
+        transposed_(transposed) {}
 
   __device__ void run() {
     begin();
-    for (int chunk = place_.chunks() - 1; chunk >= 0; --chunk) {
-      load(chunk);
-      const std::int64_t first = place_.chunk_begin(chunk);
-      const int tokens = place_.chunk_tokens(chunk);
-      recompute(chunk, first, tokens);
-#pragma unroll 1
-      for (int q = tokens - 1; q >= 0; --q) step_back(q, place_.token_row(in_, first + q));
-    }
-    if (out_.initial_state != nullptr) {
+    const int last = (place_.end - place_.begin - 1) / place_.interval();
+    for (int i = last; i >= 0; --i) run_interval(place_.begin + i * place_.interval());
+    if (out_.initial_state == nullptr) return;
 #pragma unroll
-      for (int e = 0; e < kColumns; ++e) out_.initial_state[place_.sequence_state() + at(e)] = gradient_[e];
-    }
+    for (int e = 0; e < kColumns; ++e) out_.initial_state[place_.state() + place_.at(e)] = gradient_[e];
   }
 
  private:
-  __device__ int column(int e) const { return place_.column(e / 4) + e % 4; }
-  __device__ int at(int e) const { return place_.row * kHeadSize + column(e); }
-  __device__ int transposed_at(int e) const { return column(e) * kHeadSize + place_.row; }
-
   __device__ void begin() {
-    const float* from = gradients_in_.final_state;
 #pragma unroll
-    for (int e = 0; e < kColumns; ++e) {
-      gradient_[e] = from == nullptr ? 0.0F : from[place_.sequence_state() + at(e)];
-      transposed_[e] = from == nullptr ? 0.0F : from[place_.sequence_state() + transposed_at(e)];
+    for (int e = 0; e < kColumns; ++e) gradient_[e] = transposed_[e] = 0.0F;
+    if (gradients_in_.final_state == nullptr) return;
+    const float* from = gradients_in_.final_state + place_.state();
+#pragma unroll
+    for (int e = 0; e < kColumns; ++e) gradient_[e] = from[place_.at(e)];
+#pragma unroll
+    for (int e = 0; e < kColumns; ++e) transposed_[e] = from[place_.transposed_at(e)];
+  }
+
+  /// The tokens from one kept state to the next.
+  __device__ void run_interval(int begin) {
+    const int end = place_.end - begin < place_.interval() ? place_.end : begin + place_.interval();
+    const int last = (end - begin - 1) / kChunk;
+    const float* kept_state = static_cast<const float*>(kept_.states) + place_.kept_state(begin);
+    for (int chunk = 0; chunk < last; ++chunk) {
+      load(begin + chunk * kChunk, kChunk);
+      recompute(chunk == 0 ? kept_state : chunk_state(chunk), kChunk, chunk_state(chunk + 1));
+    }
+    for (int chunk = last; chunk >= 0; --chunk) {
+      const int t = begin + chunk * kChunk;
+      const int tokens = place_.chunk_tokens(t);
+      load(t, tokens);
+      recompute(chunk == 0 ? kept_state : chunk_state(chunk), tokens, /*after=*/nullptr);
+#pragma unroll 1
+      for (int q = tokens - 1; q >= 0; --q) step_back(q, place_.token_row(t + q));
     }
   }
 
-  __device__ void load(int chunk) {
-    const std::int64_t first = place_.chunk_begin(chunk);
-    const int tokens = place_.chunk_tokens(chunk);
+  /// Before a chunk of the interval, but for the first.
+  __device__ float* chunk_state(int chunk) const {
+    const std::int64_t before = device::block_index() * (place_.interval() / kChunk - 1) + chunk - 1;
+    return chunk_states_ + before * kHeadSize * kHeadSize;
+  }
+
+  __device__ void load(int t, int tokens) {
     device::block_barrier();  // nobody reads the last chunk any more
-    load_rows(place_, in_, in_.r, first, tokens, shared_.r);
-    load_rows(place_, in_, in_.k, first, tokens, shared_.k);
-    load_rows(place_, in_, in_.v, first, tokens, shared_.v);
-    load_rows(place_, in_, in_.a, first, tokens, shared_.a);
-    load_rows(place_, in_, in_.b, first, tokens, shared_.b);
-    load_rows<kHeadSize>(place_, in_, gradients_in_.y, first, tokens, shared_.dy);
-    load_rows<kHeadSize>(place_, in_, kept_.state_a, first, tokens, shared_.state_a);
-    for (int i = device::thread_index(); i < tokens * kHeadSize; i += Place<kHeadSize>::kThreads) {
-      const int q = i / kHeadSize, j = i % kHeadSize;
-      const Decay decay = decay_of(in_.decay_input, in_.w[place_.token_row(in_, first + q) + j]);
+    for_each_element(place_, t, tokens, [&](int q, int j, std::int64_t at) {
+      const float r = to_float(in_.r[at]), w = to_float(in_.w[at]), k = to_float(in_.k[at]);
+      const float v = to_float(in_.v[at]), a = to_float(in_.a[at]), b = to_float(in_.b[at]);
+      const float dy = to_float(gradients_in_.y[at]), state_a = kept_.state_a[at];
+      const Decay decay = decay_of(in_.decay_input, w);
+      shared_.r[q][j] = r;
       shared_.decay[q][j] = decay.d;
       shared_.slope[q][j] = decay.slope;
-    }
+      shared_.k[q][j] = k;
+      shared_.v[q][j] = v;
+      shared_.a[q][j] = a;
+      shared_.b[q][j] = b;
+      shared_.dy[q][j] = dy;
+      shared_.state_a[q][j] = state_a;
+    });
     device::block_barrier();
   }
 
-  /// Fills the transposed states before each token and after the last, and writes dr, which needs the one
-  /// after.
-  __device__ void recompute(int chunk, std::int64_t first, int tokens) {
-    const float* from = kept_.chunk_states + place_.chunk_state(in_, chunk);
+  /// Fills the transposed states before each token of the chunk that begins with state `from`, and writes
+  /// the one after it where it is wanted. A few columns after the others: G's are in registers, too.
+  __device__ void recompute(const float* from, int tokens, float* after) {
+    constexpr int kAtOnce = 8;
     const int row = place_.row;
 #pragma unroll
-    for (int e = 0; e < kColumns; ++e) states_[0][e] = from[transposed_at(e)];
+    for (int first = 0; first < kColumns; first += kAtOnce) {
+      float state[kAtOnce];
+#pragma unroll
+      for (int e = 0; e < kAtOnce; ++e) state[e] = from[place_.transposed_at(first + e)];
 #pragma unroll 1
-    for (int q = 0; q < tokens; ++q) {
-      const float d = shared_.decay[q][row], k = shared_.k[q][row], b = shared_.b[q][row];
-      float dr = 0.0F;
+      for (int q = 0; q < tokens; ++q) {
+        const float d = shared_.decay[q][row], k = shared_.k[q][row], b = shared_.b[q][row];
 #pragma unroll
-      for (int m = 0; m < kColumns / 4; ++m) {
-        const Float4 state_a = place_.read(shared_.state_a[q], m), v = place_.read(shared_.v[q], m);
-        const Float4 dy = place_.read(shared_.dy[q], m);
+        for (int m = 0; m < kAtOnce / 4; ++m) {
+          const Float4 state_a = place_.read(shared_.state_a[q], first / 4 + m);
+          const Float4 v = place_.read(shared_.v[q], first / 4 + m);
 #pragma unroll
-        for (int x = 0; x < 4; ++x) {
-          const float s = states_[q][4 * m + x] * d + (state_a.at[x] * b + v.at[x] * k);
-          states_[q + 1][4 * m + x] = s;
-          dr += s * dy.at[x];
+          for (int x = 0; x < 4; ++x) {
+            float& s = state[4 * m + x];
+            states_[q][first + 4 * m + x] = s;
+            s = s * d + (state_a.at[x] * b + v.at[x] * k);
+          }
         }
       }
-      dr = row_sum(dr);
-      if (place_.sharer == 0) out_.r[place_.token_row(in_, first + q) + row] = dr;
+      if (after == nullptr) continue;
+#pragma unroll
+      for (int e = 0; e < kAtOnce; ++e) after[place_.transposed_at(first + e)] = state[e];
     }
   }
 
   /// G_t, with the later tokens' part on entry, becomes their and this token's part of G_{t-1}.
   __device__ void step_back(int q, std::int64_t token_row) {
     const int row = place_.row;
-    const float r = shared_.r[q][row], dy = shared_.dy[q][row];
-    float dw = 0.0F, dk = 0.0F, dv = 0.0F, db = 0.0F, e_row = 0.0F;
+    const float dy = shared_.dy[q][row];
+    float dv = 0.0F, e_row = 0.0F;
 #pragma unroll
     for (int m = 0; m < kColumns / 4; ++m) {
       const Float4 rs = place_.read(shared_.r[q], m), ks = place_.read(shared_.k[q], m);
@@ -216,94 +247,132 @@ struct Backward {
         e_row += g * bs.at[x];
       }
     }
-#pragma unroll
-    for (int m = 0; m < kColumns / 4; ++m) {
-      const Float4 dys = place_.read(shared_.dy[q], m), vs = place_.read(shared_.v[q], m);
-      const Float4 state_as = place_.read(shared_.state_a[q], m);
-#pragma unroll
-      for (int x = 0; x < 4; ++x) {
-        float& g = transposed_[4 * m + x];
-        g += r * dys.at[x];
-        dw += g * states_[q][4 * m + x];
-        dk += g * vs.at[x];
-        db += g * state_as.at[x];
-      }
-    }
-    e_row = row_sum(e_row);
+    dv = place_.sum(dv);
+    e_row = place_.sum(e_row);
     if (place_.sharer == 0) shared_.e[q % 2][row] = e_row;
-    dw = row_sum(dw) * shared_.slope[q][row];
-    dk = row_sum(dk);
-    dv = row_sum(dv);
-    db = row_sum(db);
     device::block_barrier();
-    const float d = shared_.decay[q][row], a = shared_.a[q][row];
-    float da = 0.0F;
+    const KeyGradients of_key = step_keys(q);
+    const std::int64_t to = token_row + row;
+    const float more = more_of_sharer(to);  // on its way while G is decayed
 #pragma unroll
     for (int m = 0; m < kColumns / 4; ++m) {
-      const Float4 es = place_.read(shared_.e[q % 2], m), ds = place_.read(shared_.decay[q], m);
-      const Float4 as = place_.read(shared_.a[q], m);
+      const Float4 ds = place_.read(shared_.decay[q], m), as = place_.read(shared_.a[q], m);
 #pragma unroll
-      for (int x = 0; x < 4; ++x) {
-        da += states_[q][4 * m + x] * es.at[x];
-        gradient_[4 * m + x] = gradient_[4 * m + x] * ds.at[x] + e_row * as.at[x];
-        transposed_[4 * m + x] = transposed_[4 * m + x] * d + a * es.at[x];
-      }
+      for (int x = 0; x < 4; ++x) gradient_[4 * m + x] = gradient_[4 * m + x] * ds.at[x] + e_row * as.at[x];
     }
-    da = row_sum(da);
     // Each sharer writes some: the stores of a warp go out together.
-    const std::int64_t to = token_row + row;
     if (place_.sharer == 0) {
-      out_.w[to] = dw;
-      out_.k[to] = dk;
+      out_.r[to] = from_float<Element>(of_key.r + more);
+      out_.w[to] = from_float<Element>(of_key.w);
     } else if (place_.sharer == 1) {
-      out_.v[to] = dv;
+      out_.k[to] = from_float<Element>(of_key.k + more);
+      out_.a[to] = from_float<Element>(of_key.a);
     } else if (place_.sharer == 2) {
-      out_.b[to] = db;
+      out_.v[to] = from_float<Element>(dv + more);
     } else {
-      out_.a[to] = da;
+      out_.b[to] = from_float<Element>(of_key.b);
     }
   }
 
-  const Wkv7Inputs& in_;
+  /// What is to be added to the gradient that this thread writes.
+  __device__ float more_of_sharer(std::int64_t to) const {
+    const Element* from = place_.sharer == 0   ? gradients_in_.more_r
+                          : place_.sharer == 1 ? gradients_in_.more_k
+                          : place_.sharer == 2 ? gradients_in_.more_v
+                                               : nullptr;
+    return from == nullptr ? 0.0F : to_float(from[to]);
+  }
+
+  struct KeyGradients {
+    float r, w, k, a, b;
+  };
+
+  /// The same of the transpose of G, once e_t is known, with all sums over values.
+  __device__ KeyGradients step_keys(int q) {
+    const int row = place_.row;
+    const float r = shared_.r[q][row], d = shared_.decay[q][row], k = shared_.k[q][row];
+    const float a = shared_.a[q][row], b = shared_.b[q][row];
+    float dr = 0.0F, dw = 0.0F, dk = 0.0F, da = 0.0F, db = 0.0F;
+#pragma unroll kUnrolled
+    for (int m = 0; m < kColumns / 4; ++m) {
+      const Float4 dys = place_.read(shared_.dy[q], m), vs = place_.read(shared_.v[q], m);
+      const Float4 state_as = place_.read(shared_.state_a[q], m), es = place_.read(shared_.e[q % 2], m);
+#pragma unroll
+      for (int x = 0; x < 4; ++x) {
+        const float s = states_[q][4 * m + x];
+        const float g = transposed_[4 * m + x] + r * dys.at[x];
+        dr += (s * d + (state_as.at[x] * b + vs.at[x] * k)) * dys.at[x];
+        dw += s * g;
+        da += s * es.at[x];
+        dk += g * vs.at[x];
+        db += g * state_as.at[x];
+        transposed_[4 * m + x] = g * d + a * es.at[x];
+      }
+    }
+    return {place_.sum(dr), place_.sum(dw) * shared_.slope[q][row], place_.sum(dk), place_.sum(da),
+            place_.sum(db)};
+  }
+
+  const Wkv7Inputs<Element>& in_;
   const Wkv7Kept& kept_;
-  const Wkv7OutputGradients& gradients_in_;
-  const Wkv7InputGradients& out_;
-  const Place<kHeadSize> place_;
+  const Wkv7OutputGradients<Element>& gradients_in_;
+  const Wkv7InputGradients<Element>& out_;
+  float* const chunk_states_;
+  const Place<Element, kHeadSize> place_;
   Shared& shared_;
-  float gradient_[kColumns];    // of row i of G: a value channel
-  float transposed_[kColumns];  // of row i of its transpose: a key channel
-  float (&states_)[kChunk + 1][kColumns];
+  float gradient_[kColumns];  // of row i of G: a value channel
+  float (&states_)[kChunk][kColumns];
+  float (&transposed_)[kColumns];  // of row i of G's transpose: a key channel
 };
 
-template <int kHeadSize>
-__global__ void __launch_bounds__(kSharers* kHeadSize)
-    backward_kernel(const Wkv7Inputs in, const Wkv7Kept kept, const Wkv7OutputGradients gradients_in,
-                    const Wkv7InputGradients gradients_out) {
-  float states[kChunk + 1][Backward<kHeadSize>::kColumns];
-  Backward<kHeadSize>(in, kept, gradients_in, gradients_out, states).run();
+template <class Element, int kHeadSize>
+__global__ void __launch_bounds__(device::QuarterRow<kHeadSize>::kThreads, kBlocks<kHeadSize>)
+    wkv7_backward_kernel(const Wkv7Inputs<Element> in, const Wkv7Kept kept,
+                         const Wkv7OutputGradients<Element> gradients_in,
+                         const Wkv7InputGradients<Element> gradients_out, void* workspace) {
+  float states[kChunk][device::QuarterRow<kHeadSize>::kColumns];
+  float transposed[device::QuarterRow<kHeadSize>::kColumns];
+  Backward<Element, kHeadSize>(in, kept, gradients_in, gradients_out, workspace, states, transposed).run();
 }
 
-std::int64_t tasks(const Wkv7Inputs& in) { return in.batch * in.sequences * in.heads; }
+template <class Element>
+std::int64_t tasks(const Wkv7Inputs<Element>& in) {
+  return in.batch * in.sequences * in.heads;
+}
 
 }  // namespace
 
-void wkv7_forward(const Wkv7Inputs& inputs, const Wkv7Outputs& outputs, const Wkv7Kept& kept, void* stream) {
+template <class Element>
+void wkv7_forward(const Wkv7Inputs<Element>& inputs, const Wkv7Outputs<Element>& outputs,
+                  const Wkv7Kept& kept, void* stream) {
   device::with_head_size("wkv7", inputs.head_size, [&](auto head_size) {
     constexpr int kHeadSize = decltype(head_size)::value;
-    device::launch(forward_kernel<kHeadSize>, tasks(inputs), Place<kHeadSize>::kThreads,
-                   sizeof(ForwardShared<kHeadSize>), stream, inputs, outputs, kept);
+    device::launch(wkv7_forward_kernel<Element, kHeadSize>, tasks(inputs),
+                   device::QuarterRow<kHeadSize>::kThreads, sizeof(ForwardShared<kHeadSize>), stream, inputs,
+                   outputs, kept);
   });
 }
 
-void wkv7_backward(const Wkv7Inputs& inputs, const Wkv7Kept& kept,
-                   const Wkv7OutputGradients& output_gradients, const Wkv7InputGradients& input_gradients,
-                   void* stream) {
+template <class Element>
+void wkv7_backward(const Wkv7Inputs<Element>& inputs, const Wkv7Kept& kept,
+                   const Wkv7OutputGradients<Element>& output_gradients,
+                   const Wkv7InputGradients<Element>& input_gradients, void* workspace, void* stream) {
   device::with_head_size("wkv7", inputs.head_size, [&](auto head_size) {
     constexpr int kHeadSize = decltype(head_size)::value;
-    device::launch(backward_kernel<kHeadSize>, tasks(inputs), Place<kHeadSize>::kThreads,
-                   sizeof(BackwardShared<kHeadSize>), stream, inputs, kept, output_gradients,
-                   input_gradients);
+    device::launch(wkv7_backward_kernel<Element, kHeadSize>, tasks(inputs),
+                   device::QuarterRow<kHeadSize>::kThreads, sizeof(BackwardShared<kHeadSize>), stream, inputs,
+                   kept, output_gradients, input_gradients, workspace);
   });
 }
+
+#define VRWKV_INSTANTIATE(Element)                                                                     \
+  template void wkv7_forward(const Wkv7Inputs<Element>&, const Wkv7Outputs<Element>&, const Wkv7Kept&, \
+                             void*);                                                                   \
+  template void wkv7_backward(const Wkv7Inputs<Element>&, const Wkv7Kept&,                             \
+                              const Wkv7OutputGradients<Element>&, const Wkv7InputGradients<Element>&, \
+                              void*, void*);
+VRWKV_INSTANTIATE(float)
+VRWKV_INSTANTIATE(Bf16)
+#undef VRWKV_INSTANTIATE
 
 }  // namespace vrwkv::kernels::cuda

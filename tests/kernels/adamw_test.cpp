@@ -10,6 +10,7 @@
 #include "common/error.h"
 #include "kernels/adamw/adamw_reference.h"
 #include "tests/kernels/adamw_raw_call.h"
+#include "tests/kernels/instruction_sets.h"
 #include "tests/kernels/tensor_testing.h"
 
 namespace vrwkv::kernels {
@@ -94,26 +95,22 @@ TEST(Adamw, GivesTheSameBitsForEveryNumberOfThreads) {
   for (std::size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(three[i].equal(one[i])) << i;
 }
 
-TEST(Adamw, GivesTheSameBitsInEveryInstructionSet) {
-  using Range = void (*)(const AdamwCall&, Bf16Rounding, std::int64_t, std::int64_t);
-  const auto results_of = [](Range range, Bf16Rounding rounding) {
-    return test::adamw_results(
-        [range](const AdamwCall& call, Bf16Rounding to) { range(call, to, 0, call.count); },
-        test::random_adamw_tensors(1003), rounding);
-  };
+using AdamwRange = void (*)(const AdamwCall&, Bf16Rounding, std::int64_t, std::int64_t);
+
+std::vector<at::Tensor> results_of_range(AdamwRange range, Bf16Rounding rounding) {
+  return test::adamw_results(
+      [range](const AdamwCall& call, Bf16Rounding to) { range(call, to, 0, call.count); },
+      test::random_adamw_tensors(1003), rounding);
+}
+
+VRWKV_TEST_EACH_INSTRUCTION_SET(AdamwInstructionSets, GivesTheBitsOfAll, {
   for (const Bf16Rounding rounding :
        {Bf16Rounding::kNotAtAll, Bf16Rounding::kNearest, Bf16Rounding::kStochastic}) {
-    const auto portable = results_of(cpu::portable::adamw_range, rounding);
-    const auto expect_same = [&](Range range) {
-      const auto others = results_of(range, rounding);
-      for (std::size_t i = 0; i < portable.size(); ++i) EXPECT_TRUE(others[i].equal(portable[i])) << i;
-    };
-#if defined(__x86_64__)
-    if (cpu::has_avx2()) expect_same(cpu::avx2::adamw_range);
-    if (cpu::has_avx512()) expect_same(cpu::avx512::adamw_range);
-#endif
+    const auto expected = test::adamw_results(cpu::adamw, test::random_adamw_tensors(1003), rounding);
+    const auto actual = results_of_range(set::adamw_range, rounding);
+    for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(actual[i].equal(expected[i])) << i;
   }
-}
+})
 
 constexpr AdamwStep kNoChange{
     .learning_rate = 0.0, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .weight_decay = 0.0, .step = 1};

@@ -1,65 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every kernel on CUDA tensors against its reference. Needs a GPU; elsewhere the emulation tests stand in.
-#include <gtest/gtest.h>
-#include <torch/cuda.h>
-
+// Every kernel but the recurrences on CUDA tensors against its reference. Needs a GPU; elsewhere the
+// emulation tests stand in.
 #include "kernels/adamw/adamw.h"
+#include "kernels/attention/map_attention.h"
+#include "kernels/attention/map_attention_reference.h"
 #include "kernels/cross_entropy/head_cross_entropy_reference.h"
 #include "kernels/relu_squared/relu_squared.h"
 #include "kernels/relu_squared/relu_squared_reference.h"
+#include "kernels/sequence_bounds.h"
 #include "kernels/squared_norm/squared_norm.h"
 #include "kernels/tree_sum/tree_sum_reference.h"
+#include "tests/kernels/cuda_testing.h"
 #include "tests/kernels/norm_bonus_gate_cases.h"
 #include "tests/kernels/norm_shift_mix_cases.h"
 #include "tests/kernels/time_mix_operands_cases.h"
-#include "tests/kernels/wkv7_cases.h"
+#include "tests/kernels/tree_sum_cases.h"
 
 namespace vrwkv::kernels {
 namespace {
 
+using test::move_to_gpu;
 using test::relative_rms;
-using test::Wkv7Case;
 
-class Cuda : public testing::Test {
- protected:
-  void SetUp() override {
-    if (!torch::cuda::is_available()) GTEST_SKIP() << "no GPU here";
-    // LibTorch's products may use TF32, which no tolerance here expects.
-    at::globalContext().setFloat32MatmulPrecision("highest");
-  }
-};
-
-void move_to_gpu(std::vector<at::Tensor>& tensors) {
-  for (at::Tensor& tensor : tensors)
-    if (tensor.defined()) tensor = tensor.cuda();
-}
-
-class CudaWkv7 : public Cuda, public testing::WithParamInterface<Wkv7Case> {};
-
-TEST_P(CudaWkv7, MatchesReferenceForwardAndBackward) {
-  const Wkv7Case& c = GetParam();
-  const test::Wkv7Tensors tensors = test::random_wkv7_tensors(c, /*seed=*/23);
-  const auto expected = test::wkv7_results(wkv7_reference, c, tensors);
-  test::Wkv7Tensors on_gpu = tensors;
-  move_to_gpu(on_gpu.inputs);
-  if (c.carries_state) on_gpu.initial_state = tensors.initial_state.cuda();
-  on_gpu.gradient_y = tensors.gradient_y.cuda();
-  on_gpu.gradient_final_state = tensors.gradient_final_state.cuda();
-  const test::NanFilledFreshMemory fresh;
-  std::vector<at::Tensor> actual = test::wkv7_results(wkv7, c, on_gpu);
-  for (at::Tensor& tensor : actual) tensor = tensor.cpu();
-  test::expect_wkv7_results_near(actual, expected);
-}
-
-INSTANTIATE_TEST_SUITE_P(Shapes, CudaWkv7,
-                         testing::Values(Wkv7Case{1, 1, 1, 64, {0}, false},             //
-                                         Wkv7Case{2, 48, 3, 64, {0}, false},            //
-                                         Wkv7Case{1, 63, 2, 64, {0, 1, 17, 50}, true},  //
-                                         Wkv7Case{4, 512, 12, 64, {0, 100}, false},     //
-                                         Wkv7Case{1, 33, 2, 32, {0, 20}, true},         //
-                                         Wkv7Case{1, 18, 1, 64, {0, 1}, true, DecayInput::kRaw},
-                                         Wkv7Case{1, 18, 1, 128, {0, 3}, true}),
-                         test::wkv7_case_name);
+using Cuda = test::CudaTest;
 
 class CudaTimeMixOperands : public Cuda, public testing::WithParamInterface<test::TimeMixOperandsCase> {};
 
@@ -70,8 +33,7 @@ TEST_P(CudaTimeMixOperands, MatchesReferenceForwardAndBackward) {
   move_to_gpu(tensors.inputs);
   move_to_gpu(tensors.gradients);
   const test::NanFilledFreshMemory fresh;
-  auto actual = test::time_mix_operands_results(time_mix_operands, c.head_size, tensors);
-  for (at::Tensor& tensor : actual) tensor = tensor.cpu();
+  const auto actual = test::on_cpu(test::time_mix_operands_results(time_mix_operands, c.head_size, tensors));
   test::expect_time_mix_operands_near(actual, expected, c.mixes_values);
 }
 
@@ -90,8 +52,7 @@ TEST_P(CudaNormBonusGate, MatchesReferenceForwardAndBackward) {
   move_to_gpu(tensors.inputs);
   tensors.gradient = tensors.gradient.cuda();
   const test::NanFilledFreshMemory fresh;
-  auto actual = test::norm_bonus_gate_results(norm_bonus_gate, tensors);
-  for (at::Tensor& tensor : actual) tensor = tensor.cpu();
+  const auto actual = test::on_cpu(test::norm_bonus_gate_results(norm_bonus_gate, tensors));
   test::expect_norm_bonus_gate_near(actual, expected);
 }
 
@@ -109,13 +70,12 @@ TEST_P(CudaNormShiftMix, MatchesReferenceForwardAndBackward) {
   const test::NormShiftMixTensors tensors = test::random_norm_shift_mix(c, /*seed=*/26);
   const auto expected = test::expected_norm_shift_mix(c, tensors);
   test::NormShiftMixTensors on_gpu = tensors;
-  for (at::Tensor* tensor : {&on_gpu.x, &on_gpu.weight, &on_gpu.bias, &on_gpu.gradient})
+  for (at::Tensor* tensor : {&on_gpu.x, &on_gpu.weight, &on_gpu.bias, &on_gpu.gradient, &on_gpu.more_x})
     *tensor = tensor->cuda();
   if (c.has_previous) on_gpu.previous = tensors.previous.cuda();
   move_to_gpu(on_gpu.mixes);
   const test::NanFilledFreshMemory fresh;
-  auto actual = test::norm_shift_mix_results(norm_shift_mix, c, on_gpu);
-  for (at::Tensor& tensor : actual) tensor = tensor.cpu();
+  const auto actual = test::on_cpu(test::norm_shift_mix_results(norm_shift_mix, c, on_gpu));
   test::expect_norm_shift_mix_near(actual, expected);
 }
 
@@ -178,6 +138,31 @@ TEST_F(Cuda, HeadCrossEntropyTakesBf16OverSeveralTiles) {
   EXPECT_LE(relative_rms(actual.d_head.cpu(), expected.d_head), 5e-3);
 }
 
+/// While it lives, LibTorch's attention must not fall back on a matrix of all scores: it throws instead.
+class NoMatrixOfScores {
+ public:
+  NoMatrixOfScores() { at::globalContext().setSDPUseMath(false); }
+  NoMatrixOfScores(const NoMatrixOfScores&) = delete;
+  NoMatrixOfScores& operator=(const NoMatrixOfScores&) = delete;
+  ~NoMatrixOfScores() { at::globalContext().setSDPUseMath(true); }
+};
+
+TEST_F(Cuda, MapAttentionMatchesExplicitScoresAndMakesNone) {
+  const NoMatrixOfScores fused_only;
+  const at::Tensor qkv = at::randn({1, 20, 17, 3, 2, 64}), outside = at::randn({3, 2, 64});
+  const at::Tensor row_table = at::randn({27, 64}) * 0.1, column_table = at::randn({27, 64}) * 0.1;
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const auto in = [&](const at::Tensor& x) { return x.to(type); };
+    const auto exact = [&](const at::Tensor& x) { return in(x).to(at::kDouble); };
+    const at::Tensor actual =
+        map_attention(in(qkv).cuda(), in(row_table).cuda(), in(column_table).cuda(), in(outside).cuda());
+    const at::Tensor expected =
+        map_attention_reference(exact(qkv), exact(row_table), exact(column_table), exact(outside));
+    // Position terms, weights and results are rounded to bf16, by up to 2^-9 each: 2.9e-3 in all.
+    EXPECT_LE(relative_rms(actual.cpu(), expected), type == at::kFloat ? 1e-5 : 4e-3);
+  }
+}
+
 TEST_F(Cuda, AdamwGivesTheCpusBits) {
   const AdamwStep step{
       .learning_rate = 1e-3, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .weight_decay = 0.1, .step = 3};
@@ -201,11 +186,28 @@ TEST_F(Cuda, SquaredNormGivesTheCpusBits) {
 }
 
 TEST_F(Cuda, TreeSumGivesTheCpusBits) {
-  const std::vector<at::Tensor> values = {at::randn({5001}), at::randn({5001}), at::randn({5001})};
-  const std::vector<Merge> merges = {{1, 2}, {0, 1}};
-  at::Tensor sum = at::empty({5001}, at::kCUDA);
-  tree_sum({values[0].cuda(), values[1].cuda(), values[2].cuda()}, merges, sum);
-  EXPECT_TRUE(sum.cpu().equal(tree_sum_reference(values, merges)));
+  for (const test::TreeSumCase& c : test::kTreeSumCases) {
+    const std::vector<at::Tensor> values = test::random_values(c);
+    std::vector<at::Tensor> on_device;
+    for (const at::Tensor& value : values) on_device.push_back(value.cuda());
+    at::Tensor sum = at::empty({c.count}, at::kCUDA);
+    tree_sum(on_device, c.merges, sum);
+    EXPECT_TRUE(sum.cpu().equal(tree_sum_reference(values, c.merges))) << c.values;
+  }
+}
+
+TEST_F(Cuda, SequenceBoundsAreCopiedOnceForEachListAndFollowIt) {
+  const at::Device gpu(at::kCUDA, 0);
+  const at::Tensor starts = test::int64_list({0, 3, 9});
+  const at::Tensor bounds = sequence_bounds(starts, 12, gpu);
+  EXPECT_TRUE(bounds.cpu().equal(test::int64_list({0, 3, 9, 12})));
+  EXPECT_TRUE(sequence_bounds(starts.detach(), 12, gpu).is_same(bounds));
+  EXPECT_TRUE(sequence_bounds(starts, 13, gpu).cpu().equal(test::int64_list({0, 3, 9, 13})));
+  EXPECT_TRUE(sequence_bounds(starts.narrow(0, 0, 2), 12, gpu).cpu().equal(test::int64_list({0, 3, 12})));
+  at::Tensor(starts)[1].fill_(4);
+  EXPECT_TRUE(sequence_bounds(starts, 12, gpu).cpu().equal(test::int64_list({0, 4, 9, 12})));
+  EXPECT_TRUE(
+      sequence_bounds(test::int64_list({0, 5, 9}), 12, gpu).cpu().equal(test::int64_list({0, 5, 9, 12})));
 }
 
 }  // namespace

@@ -34,7 +34,8 @@ RESERVED_SHARED = 1024       # by the system, for each block
 # What a budget says when it does not say otherwise; `registers` it has to say.
 DEFAULTS = {"spilled": 8, "local": 8, "local_loads": 2, "static_shared": 0, "dynamic_shared": 0, "hmma": 0,
             "barriers": 0, "blocks": 1, "architectures": list(kernel_code.ARCHITECTURES)}
-AT_MOST = ("registers", "spilled", "local", "static_shared", "barriers", "local_loads")
+AT_MOST = ("registers", "spilled", "local", "static_shared", "local_loads")
+EXACTLY = ("hmma", "barriers")    # fewer is a product or a wait that got lost
 
 
 def used_by(kernel):
@@ -59,14 +60,15 @@ def complaints(budget, used, architecture):
     for key in AT_MOST:
         if used[key] > budget[key]:
             yield f"{key} {used[key]}, budget {budget[key]}"
-    least, most = budget["hmma"] if isinstance(budget["hmma"], list) else (budget["hmma"], budget["hmma"])
-    if not least <= used["hmma"] <= most:
-        yield f"hmma {used['hmma']}, budget {budget['hmma']}"
+    for key in EXACTLY:
+        least, most = budget[key] if isinstance(budget[key], list) else (budget[key], budget[key])
+        if not least <= used[key] <= most:
+            yield f"{key} {used[key]}, budget {budget[key]}"
     if used["threads"] == 0:
         yield "it does not say how many threads it has (__launch_bounds__)"
         return
     blocks = blocks_at_once(budget, used, architecture)
-    if blocks < budget["blocks"]:
+    if architecture in budget["architectures"] and blocks < budget["blocks"]:
         yield f"{blocks} blocks fit a multiprocessor, budget at least {budget['blocks']}"
 
 
@@ -91,6 +93,9 @@ class Budgets:
 def toml_line(name, uses):
     most = {key: max(use[key] for use in uses) for key in uses[0]}
     threads = most.pop("threads")
+    for key in EXACTLY:
+        least = min(use[key] for use in uses)
+        most[key] = most[key] if least == most[key] else [least, most[key]]
     budget = ", ".join(f"{key} = {value}" for key, value in most.items() if value)
     return f'"{name}" = {{{budget}}}    # {threads} threads'
 
@@ -100,10 +105,8 @@ def check(source, compiled, budgets):
     failures, fitting = 0, set()
     for name in sorted({name for kernels in compiled.values() for name in kernels}):
         pattern, budget = budgets.of(source, name) or (None, DEFAULTS)
-        used = {architecture: used_by(kernels[name]) for architecture, kernels in compiled.items()
-                if name in kernels and architecture in budget["architectures"]}
-        if used:
-            print(toml_line(name, list(used.values())))
+        used = {architecture: used_by(kernels[name]) for architecture, kernels in compiled.items() if name in kernels}
+        print(toml_line(name, list(used.values())))
         if pattern is None:
             print("    has no budget. Add one.")
             failures += 1

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of what judges compiled kernels: kernel_budgets.py, tools/kernel_code.py and bench/kernels/kernel_model.py.
+"""Tests of what judges compiled kernels: kernel_budgets.py, launch_budgets.py, tools/kernel_code.py and
+bench/kernels/kernel_model.py.
 They need no compiler.
 """
 import contextlib
@@ -15,6 +16,7 @@ sys.path[:0] = [str(ROOT / folder) for folder in ("tests/kernels", "tools", "ben
 import kernel_budgets    # noqa: E402
 import kernel_code       # noqa: E402
 import kernel_model      # noqa: E402
+import launch_budgets    # noqa: E402
 
 REPORT = """\
 ptxas info    : Compiling entry function '_Z3addPf' for 'sm_90'
@@ -53,6 +55,15 @@ class KernelCode(unittest.TestCase):
         self.assertEqual(kernel_code.short_names([mangled]), {mangled: "kern<float, 64, 1>"})
 
 
+class Launches(unittest.TestCase):
+    def test_finds_kernels_in_a_program(self):
+        kernels = {"_Z10sum_kernelPf", "_ZN5vrwkv12_GLOBAL__N_110add_kernelIfLi64EEEvPT_"}
+        others = ["_ZZN5vrwkv12_GLOBAL__N_110add_kernelIfLi64EEEvPT_ENKUliE_clEi", "_Z10sum_kernelPf.cold",
+                  "_Z18launch_sum_kernelsPf", "_Z3runIXadL_Z10sum_kernelPfEEEvv"]
+        listing = "".join(f"0000000000001000 t {symbol}\n" for symbol in [*kernels, *others])
+        self.assertEqual(launch_budgets.kernels_among(listing + "                 U memcpy\n"), kernels)
+
+
 class Budgets(unittest.TestCase):
     def failures(self, table, compiled):
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -72,9 +83,19 @@ class Budgets(unittest.TestCase):
         for part in ("registers 33", "spilled 12", "local 16", "static_shared 4", "hmma 1", "barriers 2"):
             self.assertIn(f"sm_90: {part}", printed)
 
-    def test_wants_all_products_to_be_there(self):
-        table = '["a.cu"]\n"k" = {registers = 32, hmma = [1, 3]}'
-        self.assertIn("hmma 0", self.failures(table, {90: {"k": kernel()}})[1])
+    def test_wants_all_products_and_barriers_to_be_there(self):
+        table = '["a.cu"]\n"k" = {registers = 32, hmma = [1, 3], barriers = 1}'
+        count, printed = self.failures(table, {90: {"k": kernel()}})
+        self.assertEqual(count, 2)
+        for part in ("hmma 0, budget [1, 3]", "barriers 0, budget 1"):
+            self.assertIn(f"sm_90: {part}", printed)
+
+    def test_prints_what_differs_between_architectures_as_bounds(self):
+        waits, waits_twice = (kernel(code=[[16 * i, "BAR.SYNC 0x0"] for i in range(count)]) for count in (1, 2))
+        table = '["a.cu"]\n"k" = {registers = 32, barriers = [1, 2]}'
+        count, printed = self.failures(table, {80: {"k": waits}, 90: {"k": waits_twice}})
+        self.assertEqual(count, 0)
+        self.assertIn("barriers = [1, 2]", printed)
 
     def test_wants_a_budget_for_each_kernel_and_a_kernel_for_each_budget(self):
         count, printed = self.failures('["a.cu"]\n"old" = {registers = 32}', {90: {"k": kernel()}})
@@ -93,9 +114,12 @@ class Budgets(unittest.TestCase):
         self.assertEqual(kernel_budgets.blocks_at_once(budget, used, 90), 2)
         self.assertEqual(kernel_budgets.blocks_at_once(budget, used, 86), 0)
 
-    def test_asks_only_architectures_that_launch_it(self):
+    def test_asks_only_where_it_is_launched_that_it_fits(self):
         table = '["a.cu"]\n"k" = {registers = 32, dynamic_shared = 200000, architectures = [90]}'
         self.assertEqual(self.failures(table, {86: {"k": kernel()}, 90: {"k": kernel()}})[0], 0)
+        count, printed = self.failures(table, {86: {"k": kernel(spilled_bytes=12)}, 90: {"k": kernel()}})
+        self.assertEqual(count, 1)
+        self.assertIn("sm_86: spilled 12", printed)
 
 
 class Model(unittest.TestCase):

@@ -2,8 +2,9 @@
 // Tiles of logits, their losses and gradients, as tests ask any backend for them.
 #pragma once
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <functional>
@@ -76,11 +77,9 @@ inline std::vector<at::Tensor> logit_rows_results(const LogitRowsBackend& backen
 
 /// The same in fp64, the gradient from autograd.
 inline std::vector<at::Tensor> expected_logit_rows(const LogitRowsTensors& tensors) {
-  namespace functional = torch::nn::functional;
   const at::Tensor logits = tensors.logits.to(at::kDouble).requires_grad_();
-  const at::Tensor losses = functional::cross_entropy(
-      logits, tensors.targets,
-      functional::CrossEntropyFuncOptions().ignore_index(-100).reduction(torch::kNone));
+  const at::Tensor losses =
+      at::cross_entropy_loss(logits, tensors.targets, {}, at::Reduction::None, /*ignore_index=*/-100);
   // Half the square of the largest logit: its gradient is that logit.
   const at::Tensor penalty = std::get<0>(logits.max(1)).square().sum() * (0.5 * kL2WrapScale);
   const at::Tensor total = (losses * tensors.weights.to(at::kDouble)).sum() + penalty;

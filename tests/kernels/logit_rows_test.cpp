@@ -2,6 +2,7 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include "tests/kernels/instruction_sets.h"
 #include "tests/kernels/logit_rows_cases.h"
 
 namespace vrwkv::kernels {
@@ -22,21 +23,13 @@ const test::LogitRowsBackend kWhole{.merge_statistics = cpu::merge_statistics,
                                       cpu::logits_to_gradient(tile, scale, logits, logits);
                                     }};
 
-TEST(LogitRows, MatchAutogradInEveryInstructionSet) {
+VRWKV_TEST_EACH_INSTRUCTION_SET(LogitRowsInstructionSets, MatchesAutograd, {
+  const auto backend = one_set(set::merge_statistics_of, set::logits_to_gradient_of);
   for (const auto& c : kLogitRowsCases) {
     const auto tensors = test::random_logit_rows(c);
-    const auto expect_near = [&](const test::LogitRowsBackend& backend) {
-      test::expect_logit_rows_near(test::logit_rows_results(backend, c, tensors), c, tensors, 1e-6);
-    };
-    expect_near(one_set(cpu::portable::merge_statistics_of, cpu::portable::logits_to_gradient_of));
-#if defined(__x86_64__)
-    if (cpu::has_avx2())
-      expect_near(one_set(cpu::avx2::merge_statistics_of, cpu::avx2::logits_to_gradient_of));
-    if (cpu::has_avx512())
-      expect_near(one_set(cpu::avx512::merge_statistics_of, cpu::avx512::logits_to_gradient_of));
-#endif
+    test::expect_logit_rows_near(test::logit_rows_results(backend, c, tensors), c, tensors, 1e-6);
   }
-}
+})
 
 TEST(LogitRows, GiveTheSameBitsForEveryNumberOfThreads) {
   const test::LogitRowsCase c{37, 501, 100};

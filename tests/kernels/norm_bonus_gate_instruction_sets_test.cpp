@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <gtest/gtest.h>
-
 #include "kernels/cpu/for_each_token_range.h"
 #include "kernels/norm_bonus_gate/norm_bonus_gate_cpu_range.h"
+#include "tests/kernels/instruction_sets.h"
 #include "tests/kernels/norm_bonus_gate_raw_call.h"
 
 namespace vrwkv::kernels {
@@ -25,11 +24,6 @@ using test::NormBonusGateCase;
       });                                                                                                    \
     }                                                                                                        \
   };
-VRWKV_BACKEND(portable)
-#if defined(__x86_64__)
-VRWKV_BACKEND(avx2)
-VRWKV_BACKEND(avx512)
-#endif
 
 template <class Backend>
 void expect_reference() {
@@ -43,19 +37,7 @@ void expect_reference() {
   }
 }
 
-TEST(NormBonusGateInstructionSets, PortableMatchesReference) { expect_reference<portable>(); }
-
-#if defined(__x86_64__)
-TEST(NormBonusGateInstructionSets, Avx2MatchesReference) {
-  if (!cpu::has_avx2()) GTEST_SKIP() << "this processor has no avx2";
-  expect_reference<avx2>();
-}
-
-TEST(NormBonusGateInstructionSets, Avx512MatchesReference) {
-  if (!cpu::has_avx512()) GTEST_SKIP() << "this processor has no avx512";
-  expect_reference<avx512>();
-}
-#endif
+VRWKV_TEST_INSTRUCTION_SETS(NormBonusGateInstructionSets)
 
 }  // namespace
 }  // namespace vrwkv::kernels

@@ -4,9 +4,9 @@
 #include <ATen/Parallel.h>
 
 #include "common/error.h"
-#include "kernels/cpu/instruction_set.h"
 #include "kernels/norm_shift_mix/norm_shift_mix_cpu_range.h"
 #include "kernels/token_ranges.h"
+#include "tests/kernels/instruction_sets.h"
 #include "tests/kernels/norm_shift_mix_cases.h"
 
 namespace vrwkv::kernels {
@@ -66,35 +66,19 @@ test::NormShiftMixResults results_by_range(const NormShiftMixCase& c,
                                            each_range(backward_range, cpu::kNormShiftMixBackwardRows));
 }
 
-template <class Element>
-void expect_all_instruction_sets_near(const NormShiftMixCase& c) {
-  SCOPED_TRACE(testing::PrintToString(c));
-  const test::NormShiftMixTensors tensors = test::random_norm_shift_mix(c, /*seed=*/4);
-  const auto expected = test::expected_norm_shift_mix(c, tensors);
-  test::expect_norm_shift_mix_near(
-      results_by_range<Element>(c, tensors, cpu::portable::norm_shift_mix_forward_range<Element>,
-                                cpu::portable::norm_shift_mix_backward_range<Element>),
-      expected);
-#if defined(__x86_64__)
-  if (cpu::has_avx2()) {
-    test::expect_norm_shift_mix_near(
-        results_by_range<Element>(c, tensors, cpu::avx2::norm_shift_mix_forward_range<Element>,
-                                  cpu::avx2::norm_shift_mix_backward_range<Element>),
-        expected);
+VRWKV_TEST_EACH_INSTRUCTION_SET(NormShiftMixInstructionSets, MatchesReference, {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const NormShiftMixCase c{100, 112, 6, kManyStarts, true, type};
+    const test::NormShiftMixTensors tensors = test::random_norm_shift_mix(c, /*seed=*/4);
+    with_element_of(tensors.x, [&](auto element) {
+      using Element = decltype(element);
+      test::expect_norm_shift_mix_near(
+          results_by_range<Element>(c, tensors, set::norm_shift_mix_forward_range<Element>,
+                                    set::norm_shift_mix_backward_range<Element>),
+          test::expected_norm_shift_mix(c, tensors));
+    });
   }
-  if (cpu::has_avx512()) {
-    test::expect_norm_shift_mix_near(
-        results_by_range<Element>(c, tensors, cpu::avx512::norm_shift_mix_forward_range<Element>,
-                                  cpu::avx512::norm_shift_mix_backward_range<Element>),
-        expected);
-  }
-#endif
-}
-
-TEST(NormShiftMix, MatchesReferenceWithEveryInstructionSet) {
-  expect_all_instruction_sets_near<float>({100, 112, 6, kManyStarts, true, at::kFloat});
-  expect_all_instruction_sets_near<Bf16>({100, 112, 6, kManyStarts, true, at::kBFloat16});
-}
+})
 
 TEST(NormShiftMix, GivesTheSameBitsForAnyNumberOfThreadsAndWithoutGradients) {
   const NormShiftMixCase c{200, 64, 6, {0, 50}, true, at::kFloat};
@@ -134,14 +118,30 @@ TEST(NormShiftMix, TakesStridedTensorsAndParametersOfAnyShape) {
   const auto expected = test::norm_shift_mix_results(norm_shift_mix, c, tensors);
   const at::Tensor x = tensors.x.t().contiguous().t().requires_grad_();
   const at::Tensor mix = tensors.mixes[0].view({1, 1, 32}).clone().requires_grad_();
-  const at::Tensor mixed =
-      norm_shift_mix(x, tensors.weight, tensors.bias, test::kNormShiftMixEpsilon, {mix}, int64_list({0}))
-          .mixed;
-  EXPECT_TRUE(mixed.equal(expected[0]));
+  const NormShiftMix result =
+      norm_shift_mix(x, tensors.weight, tensors.bias, test::kNormShiftMixEpsilon, {mix}, int64_list({0}));
+  EXPECT_TRUE(result.mixed.equal(expected[0]));
   const auto gradients = torch::autograd::grad(
-      {mixed}, {x, mix}, {tensors.gradient.transpose(1, 2).contiguous().transpose(1, 2)});
+      {result.mixed, result.x}, {x, mix},
+      {tensors.gradient.transpose(1, 2).contiguous().transpose(1, 2), tensors.more_x.t().contiguous().t()});
   EXPECT_TRUE(gradients[0].equal(expected[2]));
   EXPECT_TRUE(gradients[1].view({1, 32}).equal(expected[5]));
+}
+
+TEST(NormShiftMix, GivesXTheGradientsThatComeByEitherOfItsReaders) {
+  const NormShiftMixCase c{40, 32, 6, {0, 7}, false, at::kFloat};
+  const test::NormShiftMixTensors tensors = test::random_norm_shift_mix(c, /*seed=*/10);
+  const at::Tensor x = tensors.x.clone().requires_grad_();
+  const auto gradient = [&](bool by_mixed, bool by_x) {
+    const NormShiftMix result = norm_shift_mix(x, tensors.weight, tensors.bias, test::kNormShiftMixEpsilon,
+                                               tensors.mixes, int64_list(c.sequence_starts));
+    std::vector<at::Tensor> outputs, gradients;
+    if (by_mixed) outputs.push_back(result.mixed), gradients.push_back(tensors.gradient);
+    if (by_x) outputs.push_back(result.x), gradients.push_back(tensors.more_x);
+    return torch::autograd::grad(outputs, {x}, gradients)[0];
+  };
+  EXPECT_TRUE(gradient(false, true).equal(tensors.more_x));
+  EXPECT_LE(test::relative_rms(gradient(true, true), gradient(true, false) + tensors.more_x), 2e-6);
 }
 
 TEST(NormShiftMix, KeepsNanToItsTokenAndTheNext) {
@@ -175,6 +175,21 @@ TEST(NormShiftMix, RefusesWhatDoesNotFit) {
   EXPECT_THROW(run(x, vector, {vector}, int64_list({0, 4})), ShapeError);
   EXPECT_THROW(run(x, vector, {vector}, starts, at::zeros({1, 32})), ShapeError);
   EXPECT_THROW(run(x, vector, {vector}, starts, at::zeros({2, 32}, at::kBFloat16)), ShapeError);
+  EXPECT_THROW(norm_shift_mix(x, vector, vector, /*epsilon=*/0.0, {vector}, starts), ShapeError);
+}
+
+TEST(NormShiftMixBackward, RefusesWhatDoesNotFitItsForward) {
+  const NormShiftMixArguments arguments{
+      at::randn({4, 32}), at::ones({32}), at::zeros({32}), 1e-5, {at::rand({32})}, int64_list({0}), {}};
+  at::Tensor kept;
+  const at::Tensor d_mixed = at::ones_like(norm_shift_mix_forward(arguments, &kept).mixed);
+  norm_shift_mix_backward(arguments, kept, d_mixed);
+  for (const at::Tensor& wrong : {at::Tensor(), d_mixed[0], d_mixed.to(at::kBFloat16)})
+    EXPECT_THROW(norm_shift_mix_backward(arguments, kept, wrong), ShapeError);
+  for (const at::Tensor& wrong : {d_mixed, d_mixed[0].to(at::kBFloat16)})
+    EXPECT_THROW(norm_shift_mix_backward(arguments, kept, d_mixed, wrong), ShapeError);
+  for (const at::Tensor& wrong : {at::Tensor(), kept[0], kept.to(at::kDouble)})
+    EXPECT_THROW(norm_shift_mix_backward(arguments, wrong, d_mixed), ShapeError);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "kernels/activations.h"
 #include "kernels/relu_squared/relu_squared_cpu_elements.h"
 #include "kernels/relu_squared/relu_squared_reference.h"
+#include "tests/kernels/instruction_sets.h"
 #include "tests/kernels/tensor_testing.h"
 
 namespace vrwkv::kernels {
@@ -54,27 +55,16 @@ void expect_reference_bits(const at::Tensor& x, const at::Tensor& gradient, Forw
   EXPECT_TRUE(d_x.equal(wanted.d_x));
 }
 
-template <class Element>
-void expect_reference_bits_from_every_instruction_set(at::ScalarType type) {
-  const at::Tensor x = at::randn({77}).to(type), gradient = at::randn({77}).to(type);
-  expect_reference_bits<Element>(x, gradient, cpu::portable::relu_squared_forward_elements<Element>,
-                                 cpu::portable::relu_squared_backward_elements<Element>);
-#if defined(__x86_64__)
-  if (cpu::has_avx2()) {
-    expect_reference_bits<Element>(x, gradient, cpu::avx2::relu_squared_forward_elements<Element>,
-                                   cpu::avx2::relu_squared_backward_elements<Element>);
+VRWKV_TEST_EACH_INSTRUCTION_SET(ReluSquaredInstructionSets, GivesTheReferencesBits, {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const at::Tensor x = at::randn({77}).to(type), gradient = at::randn({77}).to(type);
+    with_element_of(x, [&](auto element) {
+      using Element = decltype(element);
+      expect_reference_bits<Element>(x, gradient, set::relu_squared_forward_elements<Element>,
+                                     set::relu_squared_backward_elements<Element>);
+    });
   }
-  if (cpu::has_avx512()) {
-    expect_reference_bits<Element>(x, gradient, cpu::avx512::relu_squared_forward_elements<Element>,
-                                   cpu::avx512::relu_squared_backward_elements<Element>);
-  }
-#endif
-}
-
-TEST(ReluSquared, GivesTheReferencesBitsWithEveryInstructionSet) {
-  expect_reference_bits_from_every_instruction_set<float>(at::kFloat);
-  expect_reference_bits_from_every_instruction_set<Bf16>(at::kBFloat16);
-}
+})
 
 TEST(ReluSquared, KeepsNanAndTakesStridedInput) {
   at::Tensor x = at::randn({4, 6});

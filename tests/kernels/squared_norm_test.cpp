@@ -6,6 +6,7 @@
 
 #include "common/error.h"
 #include "kernels/squared_norm/squared_norm_reference.h"
+#include "tests/kernels/instruction_sets.h"
 #include "tests/kernels/tensor_testing.h"
 
 namespace vrwkv::kernels {
@@ -39,17 +40,13 @@ TEST(SquaredNorm, GivesABlockTheSameBitsWhereverItLiesAndWhoeverComputesIt) {
   at::set_num_threads(threads);
 }
 
-TEST(SquaredNorm, GivesTheSameBitsInEveryInstructionSet) {
+VRWKV_TEST_EACH_INSTRUCTION_SET(SquaredNormInstructionSets, GivesTheBitsOfAll, {
   for (const std::int64_t numel : {std::int64_t{1}, std::int64_t{33}, 3 * kNormSegment + 7, kNormBlock}) {
     const at::Tensor flat = at::randn({numel});
-    const auto* values = flat.const_data_ptr<float>();
-    const double expected = cpu::portable::sum_of_squares(values, numel);
-#if defined(__x86_64__)
-    EXPECT_EQ(cpu::has_avx2() ? cpu::avx2::sum_of_squares(values, numel) : expected, expected);
-    EXPECT_EQ(cpu::has_avx512() ? cpu::avx512::sum_of_squares(values, numel) : expected, expected);
-#endif
+    EXPECT_EQ(set::sum_of_squares(flat.const_data_ptr<float>(), numel),
+              squared_norm_blocks(flat).item<double>());
   }
-}
+})
 
 TEST(SquaredNorm, KeepsWhatFp32WouldLoseAndShowsNan) {
   at::Tensor flat = at::full({kNormBlock}, 1e-30F);

@@ -4,6 +4,7 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -34,6 +35,15 @@ inline double relative_rms(const at::Tensor& actual, const at::Tensor& expected)
 /// operations, sums over channels and sums over tokens. bf16 results are rounded once more, by up to 2^-9.
 inline double rounding_tolerance(const at::Tensor& tensor) {
   return tensor.scalar_type() == at::kBFloat16 ? 2e-3 : 2e-6;
+}
+
+inline at::Tensor nan_like(const at::Tensor& tensor) { return at::full_like(tensor, NAN); }
+
+/// The first token of each sequence, and the end.
+inline std::vector<std::int64_t> token_bounds(std::vector<std::int64_t> sequence_starts,
+                                              std::int64_t tokens) {
+  sequence_starts.push_back(tokens);
+  return sequence_starts;
 }
 
 inline at::Tensor int64_list(const std::vector<std::int64_t>& values) {

@@ -31,7 +31,7 @@ inline std::string time_mix_operands_case_name(const testing::TestParamInfo<Time
 
 struct TimeMixOperandsTensors {
   std::vector<at::Tensor> inputs;     // k, v, iclr, v_gate, v_first (undefined both in block 0), k_k, k_a
-  std::vector<at::Tensor> gradients;  // of k', v', a, b
+  std::vector<at::Tensor> gradients;  // of k', v', a, b, and of the v_first that is handed on
 };
 
 inline TimeMixOperandsTensors random_time_mix_operands_tensors(const TimeMixOperandsCase& c,
@@ -46,7 +46,7 @@ inline TimeMixOperandsTensors random_time_mix_operands_tensors(const TimeMixOper
   TimeMixOperandsTensors tensors;
   tensors.inputs = {activation(),      activation(), activation(), in_later_blocks(),
                     in_later_blocks(), vector(0.85), vector(1)};
-  tensors.gradients = {activation(), activation(), activation(), activation()};
+  tensors.gradients = {activation(), activation(), activation(), activation(), in_later_blocks()};
   return tensors;
 }
 
@@ -63,10 +63,11 @@ inline std::vector<at::Tensor> time_mix_operands_results(const TimeMixOperandsFu
   }
   const kernels::TimeMixOperands operands = function(x[0], x[1], x[2], x[3], x[4], x[5], x[6], head_size);
   std::vector<at::Tensor> results = {operands.k, operands.v, operands.a, operands.b};
-  std::vector<at::Tensor> gradients;
-  for (std::size_t i = 0; i < results.size(); ++i)
-    gradients.push_back(tensors.gradients[i].to(results[i].scalar_type()));
-  for (const at::Tensor& gradient : torch::autograd::grad(results, leaves, gradients))
+  std::vector<at::Tensor> outputs = results, gradients;
+  if (operands.v_first.defined()) outputs.push_back(operands.v_first);
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    gradients.push_back(tensors.gradients[i].to(outputs[i].scalar_type()));
+  for (const at::Tensor& gradient : torch::autograd::grad(outputs, leaves, gradients))
     results.push_back(gradient);
   return results;
 }

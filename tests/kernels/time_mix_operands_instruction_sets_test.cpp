@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <gtest/gtest.h>
-
 #include "kernels/cpu/for_each_token_range.h"
 #include "kernels/time_mix_operands/time_mix_operands_cpu_range.h"
+#include "tests/kernels/instruction_sets.h"
 #include "tests/kernels/time_mix_operands_raw_call.h"
 
 namespace vrwkv::kernels {
@@ -25,11 +24,6 @@ using test::TimeMixOperandsCase;
       });                                                                                       \
     }                                                                                           \
   };
-VRWKV_BACKEND(portable)
-#if defined(__x86_64__)
-VRWKV_BACKEND(avx2)
-VRWKV_BACKEND(avx512)
-#endif
 
 template <class Backend>
 void expect_reference() {
@@ -44,19 +38,7 @@ void expect_reference() {
   }
 }
 
-TEST(TimeMixOperandsInstructionSets, PortableMatchesReference) { expect_reference<portable>(); }
-
-#if defined(__x86_64__)
-TEST(TimeMixOperandsInstructionSets, Avx2MatchesReference) {
-  if (!cpu::has_avx2()) GTEST_SKIP() << "this processor has no avx2";
-  expect_reference<avx2>();
-}
-
-TEST(TimeMixOperandsInstructionSets, Avx512MatchesReference) {
-  if (!cpu::has_avx512()) GTEST_SKIP() << "this processor has no avx512";
-  expect_reference<avx512>();
-}
-#endif
+VRWKV_TEST_INSTRUCTION_SETS(TimeMixOperandsInstructionSets)
 
 }  // namespace
 }  // namespace vrwkv::kernels

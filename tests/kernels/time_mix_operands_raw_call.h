@@ -51,6 +51,7 @@ std::vector<at::Tensor> time_mix_operands_raw_results(const Backend& backend, co
                                                          .a = elements<const Element>(tensors.gradients[2]),
                                                          .b = elements<const Element>(tensors.gradients[3]),
                                                          .v = of_values(tensors.gradients[1]),
+                                                         .v_first = of_values(tensors.gradients[4]),
                                                          .inverse_norm = elements<const float>(inverse_norm)},
         kernels::TimeMixOperandsInputGradients<Element>{.k = elements<Element>(dk),
                                                         .iclr = elements<Element>(diclr),

@@ -96,6 +96,22 @@ TEST(TimeMixOperandsBlock0, HandsTheValuesOn) {
   EXPECT_TRUE(time_mix_operands(x[0], x[1], x[2], {}, {}, x[5], x[6], 16).v.is_same(x[1]));
 }
 
+TEST(TimeMixOperandsFirstValues, HaveTheGradientsThatComeByEitherOfTheirReaders) {
+  const TimeMixOperandsCase c{5, 2, 16, true, at::kFloat};
+  const TimeMixOperandsTensors tensors = test::random_time_mix_operands_tensors(c, /*seed=*/39);
+  const auto& x = tensors.inputs;
+  const at::Tensor v_first = x[4].clone().requires_grad_(), more = tensors.gradients[4];
+  const TimeMixOperands operands = time_mix_operands(x[0], x[1], x[2], x[3], v_first, x[5], x[6], 16);
+  const auto gradient = [&](const std::vector<at::Tensor>& outputs,
+                            const std::vector<at::Tensor>& gradients) {
+    return torch::autograd::grad(outputs, {v_first}, gradients, /*retain_graph=*/true)[0];
+  };
+  EXPECT_TRUE(gradient({operands.v_first}, {more}).equal(more));
+  EXPECT_LE(relative_rms(gradient({operands.v, operands.v_first}, {tensors.gradients[1], more}),
+                         gradient({operands.v}, {tensors.gradients[1]}) + more),
+            2e-6);
+}
+
 TEST(TimeMixOperandsInputs, MayBeStrided) {
   const TimeMixOperandsCase c{5, 2, 16, true, at::kFloat};
   const TimeMixOperandsTensors tensors = test::random_time_mix_operands_tensors(c, /*seed=*/36);

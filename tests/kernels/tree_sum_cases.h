@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include "kernels/tree_sum/addition_order.h"
 #include "kernels/tree_sum/tree_sum_backend.h"
 
 namespace vrwkv::test {
@@ -16,11 +17,24 @@ struct TreeSumCase {
   std::int64_t values;
 };
 
+/// Neighbours first, then their sums, and so on: not depth first.
+inline std::vector<kernels::Merge> level_by_level(std::size_t values) {
+  std::vector<kernels::Merge> merges;
+  for (std::size_t distance = 1; distance < values; distance *= 2)
+    for (std::size_t left = 0; left + distance < values; left += 2 * distance)
+      merges.push_back({left, left + distance});
+  return merges;
+}
+
+/// The last is what 768 ranks with micro-batches that are no power of two may hold.
 inline const TreeSumCase kTreeSumCases[] = {{1, {}, 1},
                                             {129, {{0, 1}}, 2},
                                             {1000, {{0, 1}, {2, 3}, {0, 2}, {0, 4}}, 5},
                                             {2049, {{3, 4}, {2, 3}, {1, 2}, {0, 1}}, 5},
-                                            {1023, {{5, 6}, {1, 2}, {0, 1}, {3, 5}, {0, 3}}, 7}};
+                                            {1023, {{5, 6}, {1, 2}, {0, 1}, {3, 5}, {0, 3}}, 7},
+                                            {130, level_by_level(64), 64},
+                                            {130, level_by_level(65), 65},
+                                            {7, level_by_level(2304), 2304}};
 
 inline std::vector<at::Tensor> random_values(const TreeSumCase& c) {
   at::manual_seed(c.count);
@@ -32,13 +46,18 @@ inline std::vector<at::Tensor> random_values(const TreeSumCase& c) {
 template <class Backend>
 at::Tensor tree_sum_result(const Backend& backend, const TreeSumCase& c,
                            const std::vector<at::Tensor>& values) {
+  const kernels::AdditionOrder order = kernels::addition_order(values.size(), c.merges);
   std::vector<const float*> pointers;
-  for (const at::Tensor& value : values) pointers.push_back(value.const_data_ptr<float>());
+  std::vector<std::uint8_t> additions;
+  for (const auto& step : order.steps) {
+    pointers.push_back(values[step.value].const_data_ptr<float>());
+    additions.push_back(static_cast<std::uint8_t>(step.additions));
+  }
   at::Tensor sum = at::full({c.count}, NAN);
   backend(kernels::TreeSum{.values = pointers.data(),
-                           .value_count = c.values,
-                           .merges = c.merges.data(),
-                           .merge_count = static_cast<std::int64_t>(c.merges.size()),
+                           .additions = additions.data(),
+                           .value_count = static_cast<std::int64_t>(pointers.size()),
+                           .depth = static_cast<std::int64_t>(order.depth),
                            .sum = sum.data_ptr<float>(),
                            .count = c.count});
   return sum;

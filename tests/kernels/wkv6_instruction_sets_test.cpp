@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <gtest/gtest.h>
-
 #include "kernels/wkv6/wkv6_cpu_tasks.h"
+#include "tests/kernels/instruction_sets.h"
 #include "tests/kernels/wkv6_raw_call.h"
 
 namespace vrwkv::kernels {
@@ -38,11 +37,6 @@ void for_each_sequence(const Inputs& in, std::int64_t scratch_floats, const Run&
       });                                                                                       \
     }                                                                                           \
   };
-VRWKV_BACKEND(portable)
-#if defined(__x86_64__)
-VRWKV_BACKEND(avx2)
-VRWKV_BACKEND(avx512)
-#endif
 
 template <class Backend>
 void expect_reference() {
@@ -52,23 +46,11 @@ void expect_reference() {
     SCOPED_TRACE(testing::PrintToString(c));
     const test::Wkv6Tensors tensors = test::random_wkv6_tensors(c, /*seed=*/91);
     test::expect_wkv6_results_near(test::wkv6_raw_results(Backend(), c, tensors),
-                                   test::wkv6_results(wkv6_reference, c, tensors));
+                                   test::wkv6_expected(c, tensors));
   }
 }
 
-TEST(Wkv6InstructionSets, PortableMatchesReference) { expect_reference<portable>(); }
-
-#if defined(__x86_64__)
-TEST(Wkv6InstructionSets, Avx2MatchesReference) {
-  if (!cpu::has_avx2()) GTEST_SKIP() << "this processor has no avx2";
-  expect_reference<avx2>();
-}
-
-TEST(Wkv6InstructionSets, Avx512MatchesReference) {
-  if (!cpu::has_avx512()) GTEST_SKIP() << "this processor has no avx512";
-  expect_reference<avx512>();
-}
-#endif
+VRWKV_TEST_INSTRUCTION_SETS(Wkv6InstructionSets)
 
 }  // namespace
 }  // namespace vrwkv::kernels

@@ -16,16 +16,12 @@ std::vector<at::Tensor> wkv6_raw_results(const Backend& backend, const Wkv6Case&
                                          const Wkv6Tensors& tensors) {
   using kernels::elements;
   const auto& x = tensors.inputs;
+  const std::vector<std::int64_t> bounds = token_bounds(c.sequence_starts, c.tokens);
   const auto sequences = static_cast<std::int64_t>(c.sequence_starts.size());
-  std::vector<std::int64_t> bounds = c.sequence_starts;
-  bounds.push_back(c.tokens);
-  const auto nan_like = [](const at::Tensor& tensor) { return at::full_like(tensor, NAN); };
   std::vector<at::Tensor> results = {nan_like(x[0]), nan_like(tensors.gradient_final_state)};
   for (std::size_t i = 0; i < 4; ++i) results.push_back(nan_like(x[i]));
   const at::Tensor u_parts = at::full({c.batch * sequences, c.heads, c.head_size}, NAN);
   const at::Tensor d_initial_state = c.carries_state ? nan_like(tensors.initial_state) : at::Tensor();
-  const std::int64_t kept = kernels::kept_state_count(c.tokens, sequences, kernels::kWkv6Chunk);
-  const at::Tensor kept_states = at::full({c.batch, kept, c.heads, c.head_size, c.head_size}, NAN);
   kernels::with_element_of(x[0], [&](auto element) {
     using Element = decltype(element);
     const kernels::Wkv6Inputs<Element> inputs{.batch = c.batch,
@@ -40,15 +36,18 @@ std::vector<at::Tensor> wkv6_raw_results(const Backend& backend, const Wkv6Case&
                                               .w = elements<const Element>(x[3]),
                                               .u = elements<const float>(x[4]),
                                               .initial_state = elements<const float>(tensors.initial_state)};
-    backend.forward(inputs, kernels::Wkv6Outputs<Element>{.y = elements<Element>(results[0]),
-                                                          .final_state = elements<float>(results[1]),
-                                                          .kept_states = elements<float>(kept_states)});
+    // Both kernels' fit; NaN in fp32 and in bf16.
+    const at::Tensor kept_states = at::full({kernels::wkv6_kept_bytes(inputs)}, 0xFF, at::kByte);
+    backend.forward(inputs,
+                    kernels::Wkv6Outputs<Element>{.y = elements<Element>(results[0]),
+                                                  .final_state = elements<float>(results[1]),
+                                                  .kept_states = elements<std::uint8_t>(kept_states)});
     const at::Tensor d_final_state = c.carries_state ? tensors.gradient_final_state : at::Tensor();
     backend.backward(
         inputs,
         kernels::Wkv6OutputGradients<Element>{.y = elements<const Element>(tensors.gradient_y),
                                               .final_state = elements<const float>(d_final_state),
-                                              .kept_states = elements<const float>(kept_states)},
+                                              .kept_states = elements<const std::uint8_t>(kept_states)},
         kernels::Wkv6InputGradients<Element>{.r = elements<Element>(results[2]),
                                              .k = elements<Element>(results[3]),
                                              .v = elements<Element>(results[4]),

@@ -19,7 +19,7 @@ class Wkv6 : public testing::TestWithParam<Wkv6Case> {};
 TEST_P(Wkv6, MatchesReferenceForwardAndBackward) {
   const Wkv6Case& c = GetParam();
   const test::Wkv6Tensors tensors = test::random_wkv6_tensors(c, /*seed=*/7);
-  const auto expected = test::wkv6_results(wkv6_reference, c, tensors);
+  const auto expected = test::wkv6_expected(c, tensors);
   const test::NanFilledFreshMemory fresh;
   const auto actual = test::wkv6_results(wkv6, c, tensors);
   EXPECT_EQ(actual[0].scalar_type(), c.type);
@@ -45,17 +45,19 @@ TEST_P(Wkv6, GivesTheSameBitsForAnyNumberOfThreadsAndWithoutGradients) {
   EXPECT_TRUE(forward_only.final_state.equal(alone[1]));
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, Wkv6,
-                         testing::Values(Wkv6Case{1, 1, 1, 64, {0}, true},              //
-                                         Wkv6Case{1, 16, 1, 64, {0}, true},             //
-                                         Wkv6Case{2, 48, 3, 64, {0}, false},            //
+INSTANTIATE_TEST_SUITE_P(Fp32, Wkv6, testing::ValuesIn(test::all_cases(Wkv6Case{1, 1, 1, 64, {0}, true})),
+                         test::wkv6_case_name);
+INSTANTIATE_TEST_SUITE_P(Bf16, Wkv6,
+                         testing::ValuesIn(test::all_cases(Wkv6Case{1, 1, 1, 64, {0}, true, at::kBFloat16})),
+                         test::wkv6_case_name);
+INSTANTIATE_TEST_SUITE_P(OtherSizes, Wkv6,
+                         testing::Values(Wkv6Case{2, 48, 3, 64, {0}, false},            //
                                          Wkv6Case{1, 63, 6, 64, {0, 1, 17, 50}, true},  //
                                          Wkv6Case{2, 40, 1, 64, {0, 16, 39}, false},    //
                                          Wkv6Case{1, 33, 2, 32, {0, 20}, true},         //
                                          Wkv6Case{1, 18, 1, 128, {0, 3}, true},         //
                                          Wkv6Case{1, 21, 3, 16, {0, 5}, true},          //
                                          Wkv6Case{1, 19, 1, 80, {0, 7}, true},          //
-                                         Wkv6Case{1, 15, 1, 64, {0}, true, at::kBFloat16},
                                          Wkv6Case{2, 49, 5, 64, {0, 30}, true, at::kBFloat16}),
                          test::wkv6_case_name);
 
@@ -82,28 +84,22 @@ TEST(Wkv6Golden, TwoTokensInExactArithmetic) {
   }
 }
 
-TEST(Wkv6States, PiecesThatHandTheStateOnGiveTheWhole) {
-  const Wkv6Case c{1, 50, 2, 64, {0}, true};
-  const auto tensors = test::random_wkv6_tensors(c, /*seed=*/3);
-  const auto piece = [&](std::int64_t begin, std::int64_t end, const at::Tensor& state) {
-    std::vector<at::Tensor> in;
-    for (std::size_t i = 0; i < 4; ++i) in.push_back(tensors.inputs[i].narrow(1, begin, end - begin));
-    return wkv6(in[0], in[1], in[2], in[3], tensors.inputs[4], int64_list({0}), state);
-  };
-  const Wkv6Result whole = piece(0, 50, tensors.initial_state);
-  const Wkv6Result head = piece(0, 23, tensors.initial_state);
-  const Wkv6Result tail = piece(23, 50, head.final_state);
-  // Only the rounding of sums in another order.
-  EXPECT_LE(relative_rms(at::cat({head.y, tail.y}, 1), whole.y), 1e-6);
-  EXPECT_LE(relative_rms(tail.final_state, whole.final_state), 1e-6);
+TEST(Wkv6Pieces, CarryTheStateAndItsGradient) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const Wkv6Case c{1, 77, 2, 64, {0}, true, type};
+    const auto tensors = test::random_wkv6_tensors(c, /*seed=*/3);
+    const auto results_of = [](const auto&... of) { return test::wkv6_results(wkv6, of...); };
+    const auto joined = test::results_in_pieces(results_of, c, tensors);
+    test::expect_wkv6_results_near(joined, results_of(c, tensors));
+    test::expect_wkv6_results_near(joined, test::wkv6_expected(c, tensors));
+  }
 }
 
 TEST(Wkv6Decay, StaysExactFromNoneToAllForgotten) {
   const Wkv6Case c{1, 40, 1, 64, {0}, true};
   auto tensors = test::random_wkv6_tensors(c, /*seed=*/5);
   tensors.inputs[3] = at::linspace(-30.0, 6.0, tensors.inputs[3].numel()).view_as(tensors.inputs[3]);
-  test::expect_wkv6_results_near(test::wkv6_results(wkv6, c, tensors),
-                                 test::wkv6_results(wkv6_reference, c, tensors));
+  test::expect_wkv6_results_near(test::wkv6_results(wkv6, c, tensors), test::wkv6_expected(c, tensors));
 }
 
 TEST(Wkv6Decay, ForgetsAllAtOnceForHugeW) {

@@ -37,7 +37,7 @@ Wkv7Tensors tensors_of(const Wkv7Case& c, std::uint64_t seed) {
 
 void expect_near_reference(const std::vector<at::Tensor>& results, const Wkv7Case& c,
                            const Wkv7Tensors& tensors) {
-  test::expect_wkv7_chunked_results_near(results, test::wkv7_results(wkv7_reference, c, tensors));
+  test::expect_wkv7_chunked_results_near(results, test::wkv7_expected(c, tensors));
 }
 
 struct ChunkedCase {
@@ -53,69 +53,59 @@ void PrintTo(const ChunkedCase& c, std::ostream* out) {
 
 class Wkv7Chunked : public testing::TestWithParam<ChunkedCase> {};
 
-TEST_P(Wkv7Chunked, MatchesReferenceWithTheSameBitsUnderEverySchedule) {
+TEST_P(Wkv7Chunked, MatchesReferenceUnderItsSchedules) {
   const ChunkedCase& c = GetParam();
   const SharedMemoryLimit limit(c.shared_memory);
   const Wkv7Tensors tensors = tensors_of(c.of, /*seed=*/21);
   const auto results = test::same_under_every_schedule(
-      [&] { return test::wkv7_chunked_results(c.of, tensors, {.interval = c.interval}); });
+      c.of.kind, [&] { return test::wkv7_chunked_results(c.of, tensors, {.interval = c.interval}); });
   expect_near_reference(results, c.of, tensors);
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, Wkv7Chunked,
-                         testing::Values(ChunkedCase{{1, 1, 3, 64, {0}, true}, 32, kOfSm80},
-                                         ChunkedCase{{1, 15, 1, 64, {0}, true, kRaw}, 16, kOfSm80},
-                                         ChunkedCase{{1, 16, 1, 64, {0}, false}, 32, kOfSm86},
-                                         ChunkedCase{{1, 17, 1, 64, {0}, true}, 32, kOfSm86},
-                                         ChunkedCase{{1, 48, 1, 64, {0}, true, kRaw}, 16, kOfSm86},
-                                         ChunkedCase{{1, 48, 3, 64, {0}, false, kRaw}, 32, kOfSm80},
-                                         ChunkedCase{{1, 147, 1, 64, {0}, true}, 32, kOfSm80},
+std::string case_name(const testing::TestParamInfo<ChunkedCase>& info) {
+  return testing::PrintToString(info.param);
+}
+
+std::vector<ChunkedCase> short_cases(DecayInput decay_input, std::int64_t interval,
+                                     std::size_t shared_memory) {
+  std::vector<ChunkedCase> cases;
+  for (const Wkv7Case& c : test::short_cases(Wkv7Case{1, 1, 1, 64, {0}, true, decay_input}))
+    cases.push_back({c, interval, shared_memory});
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Raw, Wkv7Chunked, testing::ValuesIn(short_cases(kRaw, 32, kOfSm80)), case_name);
+INSTANTIATE_TEST_SUITE_P(PreClamped, Wkv7Chunked, testing::ValuesIn(short_cases(kPreClamped, 16, kOfSm86)),
+                         case_name);
+INSTANTIATE_TEST_SUITE_P(Intervals, Wkv7Chunked,
+                         testing::Values(ChunkedCase{{1, 147, 1, 64, {0}, true}, 32, kOfSm80},
                                          ChunkedCase{{1, 147, 1, 64, {0}, true}, 32, kOfSm86},
                                          ChunkedCase{{1, 150, 1, 64, {0}, true, kRaw}, 64, kOfSm80},
                                          ChunkedCase{{2, 41, 3, 64, {0, 1, 18}, true}, 32, kOfSm80},
                                          ChunkedCase{{1, 90, 1, 64, {0, 69, 70}, true, kRaw}, 64, kOfSm86}),
-                         [](const auto& one) { return testing::PrintToString(one.param); });
+                         case_name);
 
-TEST(Wkv7ChunkedLong, MatchesReference) {
-  const Wkv7Case c{1, 2048, 1, 64, {0}, true, kRaw};
-  const Wkv7Tensors tensors = tensors_of(c, /*seed=*/22);
-  expect_near_reference(test::wkv7_chunked_results(c, tensors), c, tensors);
+class Wkv7ChunkedLong : public testing::TestWithParam<Wkv7Case> {};
+
+TEST_P(Wkv7ChunkedLong, MatchesReference) {
+  const Wkv7Tensors tensors = tensors_of(GetParam(), /*seed=*/22);
+  expect_near_reference(test::wkv7_chunked_results(GetParam(), tensors), GetParam(), tensors);
 }
+
+INSTANTIATE_TEST_SUITE_P(Raw, Wkv7ChunkedLong,
+                         testing::ValuesIn(test::long_cases(Wkv7Case{1, 1, 1, 64, {0}, true, kRaw})),
+                         test::wkv7_case_name);
 
 /// Inputs that are not those of a model at its start.
 class Wkv7ChunkedInputsOf : public testing::TestWithParam<DecayInput> {
  protected:
   Wkv7ChunkedInputsOf() : case_{1, 53, 1, 64, {0}, true, GetParam()}, tensors_(tensors_of(case_, 23)) {}
 
-  /// Every decay's logit.
-  void set_decays(double logit) {
-    tensors_.inputs[1].fill_(GetParam() == kRaw ? logit : -std::log1p(std::exp(-logit)) - 0.5);
-    tensors_ = test::rounded_to_bf16(tensors_);
-  }
   void expect_near() { expect_near_reference(test::wkv7_chunked_results(case_, tensors_), case_, tensors_); }
 
   Wkv7Case case_;
   Wkv7Tensors tensors_;
 };
-
-TEST_P(Wkv7ChunkedInputsOf, DecaysAtTheirBound) {
-  set_decays(20.0);
-  expect_near();
-}
-
-TEST_P(Wkv7ChunkedInputsOf, DecaysNearOne) {
-  set_decays(-8.0);
-  expect_near();
-}
-
-TEST_P(Wkv7ChunkedInputsOf, KeysOfOneDirection) {
-  const at::Tensor one = tensors_.inputs[4].slice(1, 0, 1) + 0.05 * tensors_.inputs[4];
-  const at::Tensor keys = one / one.norm(2, -1, true);
-  tensors_.inputs[4] = keys;
-  tensors_.inputs[5] = -keys * at::sigmoid(tensors_.inputs[0]);
-  tensors_ = test::rounded_to_bf16(tensors_);
-  expect_near();
-}
 
 TEST_P(Wkv7ChunkedInputsOf, KeysThatRemoveAll) {
   tensors_.inputs[5] = -tensors_.inputs[4];
@@ -148,7 +138,7 @@ TEST(Wkv7ChunkedDecays, AreTakenAsWhatTheyAreBoundBy) {
   bound.inputs[1] = at::where(beyond, std::log(4.0), tensors.inputs[1]);
   tensors.inputs[1] = at::where(beyond, 3.0, tensors.inputs[1]);
   const auto results = test::wkv7_chunked_results(c, tensors);
-  auto expected = test::wkv7_results(wkv7_reference, c, bound);
+  auto expected = test::wkv7_expected(c, bound);
   expected[3] = expected[3].masked_fill(beyond, 0.0);
   test::expect_wkv7_chunked_results_near(results, expected);
   EXPECT_EQ(results[3].masked_select(beyond).count_nonzero().item<std::int64_t>(), 0);
@@ -173,44 +163,13 @@ TEST(Wkv7ChunkedNaN, StaysInItsHeadAndSequenceAndDoesNotReachBackBeyondSixteenTo
   EXPECT_TRUE(y.slice(1, 0, 25 + 16).isfinite().all().item<bool>());
 }
 
-/// The tensors of tokens begin .. end.
-Wkv7Tensors piece_of(const Wkv7Tensors& all, std::int64_t begin, std::int64_t end) {
-  Wkv7Tensors piece = all;
-  for (at::Tensor& input : piece.inputs) input = input.slice(1, begin, end).contiguous();
-  piece.gradient_y = all.gradient_y.slice(1, begin, end).contiguous();
-  return piece;
-}
-
 TEST(Wkv7ChunkedPieces, CarryTheStateAndItsGradient) {
-  const std::vector<std::int64_t> bounds = {0, 16, 33, 64, 77};
-  const Wkv7Case whole{1, bounds.back(), 1, 64, {0}, true, kRaw};
-  const Wkv7Tensors tensors = tensors_of(whole, /*seed=*/28);
-  const auto case_of = [&](std::size_t i) {
-    return Wkv7Case{1, bounds[i + 1] - bounds[i], 1, 64, {0}, true, kRaw};
-  };
-  std::vector<at::Tensor> states = {tensors.initial_state}, y;
-  for (std::size_t i = 0; i + 1 < bounds.size(); ++i) {
-    Wkv7Tensors piece = piece_of(tensors, bounds[i], bounds[i + 1]);
-    piece.initial_state = states.back();
-    const auto results = test::wkv7_chunked_results(case_of(i), piece, {.keeps_states = false});
-    y.push_back(results[0]);
-    states.push_back(results[1]);
-  }
-  std::vector<at::Tensor> joined = {at::cat(y, 1), states.back()};
-  std::vector<std::vector<at::Tensor>> gradients(6);
-  at::Tensor gradient_state = tensors.gradient_final_state;
-  for (std::size_t i = bounds.size() - 1; i-- > 0;) {
-    Wkv7Tensors piece = piece_of(tensors, bounds[i], bounds[i + 1]);
-    piece.initial_state = states[i];
-    piece.gradient_final_state = gradient_state;
-    const auto results = test::wkv7_chunked_results(case_of(i), piece);
-    for (std::size_t g = 0; g < 6; ++g) gradients[g].insert(gradients[g].begin(), results[2 + g]);
-    gradient_state = results[8];
-  }
-  for (const auto& pieces : gradients) joined.push_back(at::cat(pieces, 1));
-  joined.push_back(gradient_state);
-  test::expect_wkv7_chunked_results_near(joined, test::wkv7_chunked_results(whole, tensors));
-  expect_near_reference(joined, whole, tensors);
+  const Wkv7Case c{1, 77, 1, 64, {0}, true, kRaw};
+  const Wkv7Tensors tensors = tensors_of(c, /*seed=*/28);
+  const auto results_of = [](const auto&... of) { return test::wkv7_chunked_results(of...); };
+  const auto joined = test::results_in_pieces(results_of, c, tensors);
+  test::expect_wkv7_chunked_results_near(joined, results_of(c, tensors));
+  expect_near_reference(joined, c, tensors);
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <gtest/gtest.h>
-
 #include "kernels/wkv7/wkv7_cpu_tasks.h"
+#include "tests/kernels/instruction_sets.h"
 #include "tests/kernels/wkv7_raw_call.h"
 
 namespace vrwkv::kernels {
@@ -9,58 +8,77 @@ namespace {
 
 using test::Wkv7Case;
 
-struct InstructionSet {
-  const char* name;
-  bool (*available)();
-  decltype(&cpu::portable::forward_task) forward;
-  decltype(&cpu::portable::backward_task) backward;
-};
-
-const InstructionSet kInstructionSets[] = {
-    {"portable", [] { return true; }, cpu::portable::forward_task, cpu::portable::backward_task},
-#if defined(__x86_64__)
-    {"avx2", cpu::has_avx2, cpu::avx2::forward_task, cpu::avx2::backward_task},
-    {"avx512", cpu::has_avx512, cpu::avx512::forward_task, cpu::avx512::backward_task},
-#endif
-};
-
-/// Each task alone, in scratch memory full of NaN.
-test::Wkv7Backend backend(const InstructionSet& set) {
-  const auto tasks = [](const Wkv7Inputs& in) { return in.batch * in.sequences * in.heads; };
-  return {
-      .forward =
-          [&set, tasks](const Wkv7Inputs& in, const Wkv7Outputs& out, const Wkv7Kept& kept) {
-            for (std::int64_t task = 0; task < tasks(in); ++task) {
-              const at::Tensor scratch = at::full({cpu::forward_scratch_floats(in.head_size)}, NAN);
-              set.forward(in, out, kept, task, scratch.data_ptr<float>());
-            }
-          },
-      .backward =
-          [&set, tasks](const Wkv7Inputs& in, const Wkv7Kept& kept, const Wkv7OutputGradients& gradients_in,
-                        const Wkv7InputGradients& gradients_out) {
-            for (std::int64_t task = 0; task < tasks(in); ++task) {
-              const at::Tensor scratch = at::full({cpu::backward_scratch_floats(in.head_size)}, NAN);
-              set.backward(in, kept, gradients_in, gradients_out, task, scratch.data_ptr<float>());
-            }
-          }};
-}
-
-class Wkv7InstructionSets : public testing::TestWithParam<InstructionSet> {};
-
-TEST_P(Wkv7InstructionSets, MatchReferenceForwardAndBackward) {
-  if (!GetParam().available()) GTEST_SKIP() << "this processor has no " << GetParam().name;
-  for (const Wkv7Case& c : {Wkv7Case{1, 35, 2, 64, {0, 18}, true}, Wkv7Case{2, 20, 1, 16, {0}, false},
-                            Wkv7Case{1, 17, 1, 48, {0, 16}, true}, Wkv7Case{1, 9, 1, 112, {0}, true},
-                            Wkv7Case{1, 21, 1, 64, {0, 3}, true, DecayInput::kRaw}}) {
-    SCOPED_TRACE(testing::PrintToString(c));
-    const test::Wkv7Tensors tensors = test::random_wkv7_tensors(c, /*seed=*/11);
-    test::expect_wkv7_results_near(test::wkv7_raw_results(backend(GetParam()), c, tensors),
-                                   test::wkv7_results(wkv7_reference, c, tensors));
+/// Calls run(task, scratch) for each task alone, in scratch memory full of NaN; heads are in so many parts.
+template <class Inputs, class Run>
+void for_each_task(const Inputs& in, std::int64_t parts, std::int64_t scratch_floats, const Run& run) {
+  const std::int64_t values = in.head_size / parts;
+  for (std::int64_t i = 0; i < in.batch * in.sequences * in.heads * parts; ++i) {
+    const at::Tensor scratch = at::full({scratch_floats}, NAN);
+    const std::int64_t head = i / parts;
+    run(cpu::Wkv7Task{.batch = head / (in.heads * in.sequences),
+                      .sequence = head / in.heads % in.sequences,
+                      .head = head % in.heads,
+                      .first_value = i % parts * values,
+                      .end_value = (i % parts + 1) * values},
+        scratch.template data_ptr<float>());
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Wkv7InstructionSets, testing::ValuesIn(kInstructionSets),
-                         [](const auto& set) { return std::string(set.param.name); });
+#define VRWKV_BACKEND(set)                                                                      \
+  struct set {                                                                                  \
+    bool divides = false;                                                                       \
+    template <class Inputs, class Outputs>                                                      \
+    void forward(const Inputs& in, const Outputs& out, const Wkv7Kept& kept) const {            \
+      const std::int64_t floats = cpu::forward_scratch_floats(in.head_size);                    \
+      for_each_task(in, parts(in), floats, [&](const cpu::Wkv7Task& task, float* scratch) {     \
+        cpu::set::forward_task(in, out, kept, task, scratch);                                   \
+      });                                                                                       \
+    }                                                                                           \
+    template <class Inputs, class Incoming, class Outgoing>                                     \
+    void backward(const Inputs& in, const Wkv7Kept& kept, const Incoming& incoming,             \
+                  const Outgoing& outgoing) const {                                             \
+      const std::int64_t floats = cpu::backward_scratch_floats(in.head_size, kept.interval);    \
+      const std::int64_t rows = in.batch * in.tokens * in.heads;                                \
+      const at::Tensor memory = at::full({cpu::Wkv7GroupSums::numel(rows, in.head_size)}, NAN); \
+      const cpu::Wkv7GroupSums sums{.first = divides ? memory.data_ptr<float>() : nullptr};     \
+      for_each_task(in, parts(in), floats, [&](const cpu::Wkv7Task& task, float* scratch) {     \
+        cpu::set::backward_task(in, kept, incoming, outgoing, sums, task, scratch);             \
+      });                                                                                       \
+      if (!divides) return;                                                                     \
+      for_each_task(in, 1, floats, [&](const cpu::Wkv7Task& task, float* scratch) {             \
+        cpu::set::backward_sums_task(in, kept, incoming, outgoing, sums, task, scratch);        \
+      });                                                                                       \
+    }                                                                                           \
+    template <class Inputs>                                                                     \
+    std::int64_t parts(const Inputs& in) const {                                                \
+      return divides ? in.head_size / cpu::kWkv7Group : 1;                                      \
+    }                                                                                           \
+  };
+
+template <class Backend>
+void expect_reference() {
+  constexpr DecayInput kRaw = DecayInput::kRaw, kPreClamped = DecayInput::kPreClamped;
+  for (const Wkv7Case& c :
+       {Wkv7Case{1, 35, 2, 64, {0, 18}, true}, Wkv7Case{2, 20, 1, 16, {0}, false},
+        Wkv7Case{1, 17, 1, 48, {0, 16}, true}, Wkv7Case{1, 9, 1, 112, {0}, true},
+        Wkv7Case{1, 21, 1, 64, {0, 3}, true, kRaw}, Wkv7Case{1, 70, 1, 32, {0, 3}, true, kRaw, at::kBFloat16},
+        // Large enough to be written past the caches.
+        Wkv7Case{1, 65, 64, 64, {0, 30}, true, kRaw},
+        Wkv7Case{2, 33, 64, 64, {0}, true, kPreClamped, at::kBFloat16}}) {
+    SCOPED_TRACE(testing::PrintToString(c));
+    const test::Wkv7Tensors tensors = test::random_wkv7_tensors(c, /*seed=*/11);
+    const auto expected = test::wkv7_expected(c, tensors);
+    for (const std::int64_t interval : {16, 64}) {
+      const auto whole = test::wkv7_raw_results(Backend(), c, tensors, interval);
+      test::expect_wkv7_results_near(whole, expected);
+      const auto divided = test::wkv7_raw_results(Backend{.divides = true}, c, tensors, interval);
+      for (std::size_t i = 0; i < whole.size(); ++i)
+        EXPECT_TRUE(divided[i].equal(whole[i])) << test::kWkv7ResultNames[i];
+    }
+  }
+}
+
+VRWKV_TEST_INSTRUCTION_SETS(Wkv7InstructionSets)
 
 }  // namespace
 }  // namespace vrwkv::kernels

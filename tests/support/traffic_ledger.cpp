@@ -26,7 +26,8 @@ thread_local std::map<std::string, Traffic>* t_book = nullptr;
 bool is_ours(const std::string& name) { return name.starts_with("vrwkv::"); }
 
 bool is_product(const std::string& name) {
-  static const std::set<std::string> kProducts = {"aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm"};
+  static const std::set<std::string> kProducts = {"aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm",
+                                                  "vrwkv::fp32_product"};
   return kProducts.contains(name);
 }
 
@@ -118,6 +119,8 @@ void end(const at::RecordFunction& call, at::ObserverContext* /*frame*/) {
   traffic.bytes += bytes_of(inputs) + bytes_of(outputs) - (only_writes(name) ? bytes_of(inputs.front()) : 0);
   if (is_product(name)) traffic.flops += flops_of(name, inputs);
   ++traffic.calls;
+  // LibTorch copies the summand to where the sum goes, and the product is added to that.
+  if (name == "aten::addmm") (*t_book)["copy of a summand"].bytes += bytes_of(inputs[0]) + bytes_of(outputs);
 }
 
 }  // namespace

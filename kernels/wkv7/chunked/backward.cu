@@ -4,7 +4,7 @@
 #include "kernels/wkv7/chunked/forward.h"
 
 namespace vrwkv::kernels::cuda {
-namespace chunked {
+namespace chunked::wkv7 {
 
 template <class Shared, DecayInput kDecay>
 __global__ void __launch_bounds__(Shared::kThreads, 1) backward_kernel(const BackwardArguments arguments) {
@@ -18,12 +18,7 @@ __global__ void __launch_bounds__(Shared::kThreads, 1) backward_kernel(const Bac
   }
   warp -= kGradientWarps;
   const Preparation<BackwardStage, kDecay> preparation(arguments.in, arguments.of_outputs.y, task);
-  const int chunks = task.chunks();
-  for (int n = warp; n < chunks; n += Shared::kStages) {
-    if (n >= Shared::kStages) Barriers<Shared>::stage_free_wait(n);
-    preparation.run(shared.stages[warp], chunks - 1 - n);
-    Barriers<Shared>::stage_full_arrive(n);
-  }
+  Barriers<Shared>::prepare(shared.stages[warp], warp, task.chunks(), preparation);
 }
 
 template <class Shared>
@@ -35,19 +30,19 @@ void launch_backward(const BackwardArguments& arguments, void* stream) {
                  sizeof(Shared), stream, arguments);
 }
 
-}  // namespace chunked
+}  // namespace chunked::wkv7
 
-void wkv7_chunked_backward(const Wkv7ChunkedInputs& inputs, const Wkv7ChunkedKept& kept,
-                           const Wkv7ChunkedOutputGradients& output_gradients,
-                           const Wkv7ChunkedInputGradients& input_gradients, void* workspace, void* stream) {
-  using namespace chunked;
+void wkv7_chunked_backward(const Wkv7Inputs<Bf16>& inputs, const Wkv7Kept& kept,
+                           const Wkv7OutputGradients<Bf16>& output_gradients,
+                           const Wkv7InputGradients<Bf16>& input_gradients, void* workspace, void* stream) {
+  using namespace chunked::wkv7;
   BackwardArguments arguments{
       .in = inputs, .kept = kept, .of_outputs = output_gradients, .of_inputs = input_gradients};
   if (kept.interval > kWkv7ChunkedLongestInterval) {
     // The states between the kept ones, of all segments at once.
-    arguments.kept = {.states = workspace, .interval = kWkv7ChunkedLongestInterval};
+    arguments.kept = {.interval = kWkv7ChunkedLongestInterval, .states = workspace, .state_a = nullptr};
     const std::int64_t segments =
-        inputs.batch * wkv7_chunked_kept_count(inputs, kept.interval) * inputs.heads;
+        inputs.batch * kept_state_count(inputs.tokens, inputs.sequences, kept.interval) * inputs.heads;
     launch_forward({.in = inputs, .out = {}, .kept = arguments.kept, .segments = kept}, segments, stream);
   }
   if (device::shared_memory_limit() >= sizeof(LargeBackwardShared)) {

@@ -2,9 +2,8 @@
 #pragma once
 
 #include "kernels/wkv7/chunked/backward.h"
-#include "kernels/wkv7/chunked/store_tokens.h"
 
-namespace vrwkv::kernels::cuda::chunked {
+namespace vrwkv::kernels::cuda::chunked::wkv7 {
 
 /// A warp of the backward's chain.
 template <class Shared>
@@ -23,7 +22,7 @@ class BackwardChain {
     for (int end = chunks_; end > 0; --group) {
       const int first = group * group_chunks;
 #pragma unroll 1
-      for (int chunk = end - 1; chunk >= first; --chunk) Bar::stage_full_wait(number(chunk));
+      for (int chunk = end - 1; chunk >= first; --chunk) Bar::full_wait(number(chunk));
       const Left first_u_t = removed_values(stage(first), state, warp_, lane_);
       if (end - first > 1) {
         const StateFactors second = state_after(stage(first), state, first_u_t);
@@ -51,9 +50,7 @@ class BackwardChain {
 
   __device__ StateFactors state_after(const BackwardStage& stage, const StateFactors& state,
                                       const Left& u_t) const {
-    StateRows rows;
-#pragma unroll
-    for (int i = 0; i < kBlocks; ++i) rows.block[i] = widened(state.block[i]);
+    StateRows rows = widened(state);
     advance(rows, stage, u_t, left_transposed(stage.v.blocks[warp_], lane_), warp_, lane_);
     return rounded(rows);
   }
@@ -73,13 +70,14 @@ class BackwardChain {
     add_outer(gradient, z_t, stage.alpha, lane_);
     publish(n, u_t, z_t, d, state);
 
+    const TokenRows rows(task_, chunk, warp_, lane_);
+    const LaneRows more(arguments_.of_outputs.more_v, rows);
     Sums dv;  // dV^T = dY^T E + Z^T M + D kappa^T
     multiply_add(dv, dy_t, right(stage.e, lane_));
     multiply_add(dv, z_t, right(stage.m, lane_));
     add_product(dv, d, stage.kappa, lane_);
-    if (n + Shared::kStages < chunks_) Bar::stage_free_arrive(n);
-    store_transposed(arguments_.of_inputs.v, TokenRows(task_, chunk, warp_, lane_), rounded(dv),
-                     shared_.rooms[warp_], lane_);
+    if (n + Shared::kStages < chunks_) Bar::free_arrive(n);
+    store_transposed(arguments_.of_inputs.v, rows, rounded(dv), shared_.rooms[warp_], lane_, &more);
   }
 
   __device__ void publish(int n, const Left& u_t, const Left& z_t, const StateFactors& d,
@@ -104,4 +102,4 @@ class BackwardChain {
   const Lane lane_;
 };
 
-}  // namespace vrwkv::kernels::cuda::chunked
+}  // namespace vrwkv::kernels::cuda::chunked::wkv7

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "kernels/wkv/chunked/key_rows.h"
 #include "kernels/wkv7/chunked/backward.h"
-#include "kernels/wkv7/chunked/store_tokens.h"
 
-namespace vrwkv::kernels::cuda::chunked {
+namespace vrwkv::kernels::cuda::chunked::wkv7 {
 
-/// A warp of the backward's gradients: those of r, w, k, a, b for sixteen keys. Matrices are transposed, a
-/// row a key and a column a token, so that the sums over tokens that dw needs stay within four lanes.
+/// A warp of the backward's gradients: those of r, w, k, a, b for sixteen keys.
 template <class Shared, DecayInput kDecay>
 class BackwardGradients {
  public:
   __device__ BackwardGradients(const BackwardArguments& arguments, const Task& task, Shared& shared, int warp)
-      : out_(arguments.of_inputs), task_(task), shared_(shared), warp_(warp) {}
+      : in_(arguments.of_outputs), out_(arguments.of_inputs), task_(task), shared_(shared), warp_(warp) {}
 
   __device__ void run() {
     const int chunks = task_.chunks();
@@ -36,7 +35,7 @@ class BackwardGradients {
 #pragma unroll
       for (int h = 0; h < 2; ++h) finish_key(stage, h, state_part[h], factors, gradients, dw);
       write(stage, chunk, gradients, dw);
-      if (n + Shared::kStages < chunks) Bar::stage_free_arrive(n);
+      if (n + Shared::kStages < chunks) Bar::free_arrive(n);
     }
   }
 
@@ -102,31 +101,17 @@ class BackwardGradients {
     multiply_add(to.kappa, x.rho, right(of[kDe], lane_));
   }
 
-  /// A lane's part of row h of a factor: tokens 2 c, 2 c + 1, 2 c + 8, 2 c + 9.
-  struct Row {
-    __device__ Row(const Left& x, int h) {
-      device::unpack_bf16(x.at[h], at[0], at[1]);
-      device::unpack_bf16(x.at[2 + h], at[2], at[3]);
-    }
-    float at[4];
-  };
-  __device__ static float& of_row(Sums& x, int h, int i) { return x.at[i / 2][2 * h + i % 2]; }
-
   /// q + h of keys g and g + 8, while the gradients of beta and kappa have no other part than the state's.
   __device__ void sum_state_part(Gradients& gradients, const Factors& factors, float (&sums)[2]) const {
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      const Row b(factors.beta, h), k(factors.kappa, h);
+      const KeyRow b(factors.beta, h), k(factors.kappa, h);
       float q = 0.0F;
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         q += b.at[i] * of_row(gradients.beta, h, i) + k.at[i] * of_row(gradients.kappa, h, i);
       }
-      q += device::shuffle_xor(q, 1);
-      q += device::shuffle_xor(q, 2);
-      // Element (g + 8 h, g + 8 h) of the lane's matrix is in lane 4 g + g / 2, for g even and odd.
-      const float diagonal = lane_.g % 2 == 0 ? gradients.h.at[h][2 * h] : gradients.h.at[h][2 * h + 1];
-      sums[h] = q + device::shuffle(diagonal, 4 * lane_.g + lane_.g / 2);
+      sums[h] = row_sum(q) + diagonal(gradients.h, h, lane_);
     }
   }
 
@@ -134,8 +119,8 @@ class BackwardGradients {
   __device__ void finish_key(const BackwardStage& stage, int h, float state_part, const Factors& factors,
                              Gradients& gradients, Sums& dw) const {
     const int key = warp_ * kChunk + 8 * h + lane_.g;
-    const Row al(factors.alpha, h), rh(factors.rho, h), be(factors.beta, h), ka(factors.kappa, h);
-    const Row w(factors.w, h);
+    const KeyRow al(factors.alpha, h), rh(factors.rho, h), be(factors.beta, h), ka(factors.kappa, h);
+    const KeyRow w(factors.w, h);
     float of_alpha[4], x[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -143,49 +128,40 @@ class BackwardGradients {
       float &db = of_row(gradients.beta, h, i), &dk = of_row(gradients.kappa, h, i);
       of_alpha[i] = al.at[i] * da;
       x[i] = of_alpha[i] + rh.at[i] * dr - be.at[i] * db - ka.at[i] * dk;
-      const int token = i / 2 * 8 + lane_.c2 + i % 2;
-      const float p = stage.p.at[DecayProducts::index(token, key)], inverse = device::reciprocal_fast(p);
-      da *= token == 0 ? 1.0F : stage.p.at[DecayProducts::index(token - 1, key)];
+      const int token = token_of(i, lane_);
+      const float p = stage.p.at(token, key), inverse = device::reciprocal_fast(p);
+      da *= token == 0 ? 1.0F : stage.p.at(token - 1, key);
       dr *= p;
       db *= inverse;
       dk *= inverse;
     }
-    float later[2], all[2];  // of the lanes' pairs of tokens, in each eight
+    add_later(x, lane_);
 #pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      const float mine = x[2 * j] + x[2 * j + 1];
-      const float neighbour = device::shuffle_xor(mine, 1);
-      const float others = device::shuffle_xor(mine + neighbour, 2);
-      later[j] = (lane_.c2 % 4 == 0 ? neighbour : 0.0F) + (lane_.c2 < 4 ? others : 0.0F);
-      all[j] = mine + neighbour + others;
-    }
-    later[0] += all[1];
-#pragma unroll
-    for (int i = 3; i >= 0; --i) {
-      later[i / 2] += x[i];
-      of_row(dw, h, i) = decay_slope<kDecay>(w.at[i]) * (state_part + later[i / 2] - of_alpha[i]);
-    }
+    for (int i = 0; i < 4; ++i)
+      of_row(dw, h, i) = decay_slope<kDecay>(w.at[i]) * (state_part + x[i] - of_alpha[i]);
   }
 
   __device__ void write(BackwardStage& stage, int chunk, const Gradients& gradients, const Sums& dw) const {
     Block& room = stage.w.blocks[warp_];
     const TokenRows rows(task_, chunk, warp_, lane_);
-    const auto store = [&](Bf16* to, const Sums& x) {
-      store_transposed(to, rows, rounded(x), room, lane_);
+    const LaneRows more_r(in_.more_r, rows), more_k(in_.more_k, rows);  // on their way during some stores
+    const auto store = [&](Bf16* to, const Sums& x, const LaneRows* more = nullptr) {
+      store_transposed(to, rows, rounded(x), room, lane_, more);
       device::warp_barrier();
     };
     store(out_.a, gradients.alpha);
-    store(out_.r, gradients.rho);
     store(out_.b, gradients.beta);
-    store(out_.k, gradients.kappa);
     store(out_.w, dw);
+    store(out_.r, gradients.rho, &more_r);
+    store(out_.k, gradients.kappa, &more_k);
   }
 
-  const Wkv7ChunkedInputGradients& out_;
+  const Wkv7OutputGradients<Bf16>& in_;
+  const Wkv7InputGradients<Bf16>& out_;
   const Task& task_;
   Shared& shared_;
   const int warp_;
   const Lane lane_;
 };
 
-}  // namespace vrwkv::kernels::cuda::chunked
+}  // namespace vrwkv::kernels::cuda::chunked::wkv7

@@ -5,12 +5,11 @@
 
 #include <cmath>
 
+#include "kernels/wkv/chunked/fetch.h"
 #include "kernels/wkv7/chunked/stage.h"
-#include "kernels/wkv7/chunked/task.h"
 
-namespace vrwkv::kernels::cuda::chunked {
+namespace vrwkv::kernels::cuda::chunked::wkv7 {
 
-inline constexpr float kLog2E = 1.44269504F;
 /// Decays below exp(-this) are taken as it.
 inline constexpr float kLargestRate = 4.0F;
 
@@ -44,14 +43,20 @@ __device__ __forceinline__ float decay_slope(float w) {
 template <class Stage, DecayInput kDecay>
 class Preparation {
  public:
-  __device__ Preparation(const Wkv7ChunkedInputs& in, const Bf16* dy, const Task& task)
+  __device__ Preparation(const Wkv7Inputs<Bf16>& in, const Bf16* dy, const Task& task)
       : in_(in), dy_(dy), task_(task) {}
 
   /// Leaves `stage` ready for the others, who need a barrier after it.
   __device__ void run(Stage& stage, int chunk) const {
-    fetch(stage, chunk);
-    device::copy_async_wait<0>();
-    device::warp_barrier();
+    fetch_chunk(task_, chunk, lane_, [&](const auto& copy) {
+      copy(stage.raw_w(), in_.w);
+      copy(stage.alpha, in_.a);
+      copy(stage.rho, in_.r);
+      copy(stage.beta, in_.b);
+      copy(stage.kappa, in_.k);
+      copy(stage.v, in_.v);
+      if constexpr (Stage::kBackward) copy(stage.dy, dy_);
+    });
     scale(stage, task_.chunk_tokens(chunk));
     device::warp_barrier();
     multiply_pairs(stage);
@@ -62,26 +67,6 @@ class Preparation {
   }
 
  private:
-  __device__ void fetch(Stage& stage, int chunk) const {
-    const int tokens = task_.chunk_tokens(chunk);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int token = i % 2 * 8 + lane_.index % 8, channel = i / 2 * 32 + lane_.index / 8 * 8;
-      const std::int64_t from = task_.row(chunk, token) + channel;
-      const auto copy = [&](auto& tile, const Bf16* tensor) {
-        device::copy_async_16(&tile.pair(token, channel), tensor + from, token < tokens);
-      };
-      copy(stage.raw_w(), in_.w);
-      copy(stage.alpha, in_.a);
-      copy(stage.rho, in_.r);
-      copy(stage.beta, in_.b);
-      copy(stage.kappa, in_.k);
-      copy(stage.v, in_.v);
-      if constexpr (Stage::kBackward) copy(stage.dy, dy_);
-    }
-    device::copy_async_commit();
-  }
-
   /// a, r, b, k become alpha, rho, beta, kappa. A lane has two channels of all tokens, so that the products
   /// of decays need no other lane. Tokens beyond the chunk's are zero and do not decay.
   __device__ void scale(Stage& stage, int tokens) const {
@@ -123,12 +108,6 @@ class Preparation {
     }
   }
 
-  __device__ static Pair scaled(Pair x, const float (&by)[2]) {
-    float low, high;
-    device::unpack_bf16(x, low, high);
-    return device::pack_bf16(low * by[0], high * by[1]);
-  }
-
   __device__ void multiply_pairs(Stage& stage) const {
     Sums l, m, g, e;
 #pragma unroll
@@ -141,7 +120,6 @@ class Preparation {
       multiply_add(g, rho, beta);
       multiply_add(e, rho, kappa);
     }
-    keep_lower(l, /*diagonal=*/false, lane_);
     keep_lower(m, /*diagonal=*/false, lane_);
     keep_lower(g, /*diagonal=*/true, lane_);
     keep_lower(e, /*diagonal=*/true, lane_);
@@ -216,10 +194,10 @@ class Preparation {
     return rounded(sums);
   }
 
-  const Wkv7ChunkedInputs& in_;
+  const Wkv7Inputs<Bf16>& in_;
   const Bf16* dy_;
   const Task& task_;
   const Lane lane_;
 };
 
-}  // namespace vrwkv::kernels::cuda::chunked
+}  // namespace vrwkv::kernels::cuda::chunked::wkv7

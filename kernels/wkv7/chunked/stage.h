@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The chunked form of the recurrence, and what of a chunk lies in shared memory.
 //
+// clang-format off
 // A chunk is 16 tokens; a row is a token where a matrix has tokens. S is [value][key], S_0 before the chunk,
 // S_C after it. With P_t = d_1 .. d_t the products of the decays (P_0 = 1), "." elementwise and
 //
@@ -9,8 +10,11 @@
 // the recurrence unrolls to S_t = (S_0 + sum_{s<=t} u_s beta_s^T + v_s kappa_s^T) diag(P_t) with
 // u_t = S_{t-1} a_t, and so, L and M strictly lower triangular, G and E lower triangular:
 //
-//   L = alpha beta^T    M = alpha kappa^T    G = rho beta^T    E = rho kappa^T    T = (I - L)^-1    W = T
-//   alpha U   = W S_0^T + (T M) V Y   = rho S_0^T + G U + E V S_C = (S_0 + U^T beta + V^T kappa) diag(P_C)
+//   L = alpha beta^T    M = alpha kappa^T    G = rho beta^T    E = rho kappa^T    T = (I - L)^-1
+//   W   = T alpha
+//   U   = W S_0^T + (T M) V
+//   Y   = rho S_0^T + G U + E V
+//   S_C = (S_0 + U^T beta + V^T kappa) diag(P_C)
 //
 // Only U and S_C wait for the chunk before; all else is known from the chunk alone. Backward, from dY and
 // dS_C, with D = dS_C diag(P_C) and W_b = T^T beta:
@@ -35,19 +39,13 @@
 // the others, so 1 / P_t stays below 2^93; bf16 has fp32's range and its relative precision anywhere in it,
 // and what is kept of a product is of ordinary size. Products that are not kept, above the diagonals, are
 // large but finite, and never multiplied by zero but replaced by it.
+// clang-format on
 #pragma once
 
-#include "kernels/wkv7/chunked/tiles.h"
-#include "kernels/wkv7/wkv7_chunked.h"
+#include "kernels/wkv/chunked/tiles.h"
+#include "kernels/wkv7/wkv7_backend.h"
 
-namespace vrwkv::kernels::cuda::chunked {
-
-/// P_1 .. P_16 of all channels. Columns are exchanged by eights from row to row: the gradients read eight
-/// columns of every second row at once.
-struct alignas(16) DecayProducts {
-  __device__ static int index(int token, int key) { return token * kHead + (key ^ (token & 6) << 2); }
-  float at[kChunk * kHead];
-};
+namespace vrwkv::kernels::cuda::chunked::wkv7 {
 
 /// What both passes need of a chunk. The operands are fetched as r, a, b, k and scaled in place.
 struct Operands {
@@ -60,7 +58,7 @@ struct Operands {
 /// For the warp that prepares, where W will be.
 struct Scratch {
   static constexpr int kRow = kChunk + 4;  // floats: four in each of eight rows meet all banks once
-  alignas(16) float l[kChunk * kRow];      // L
+  alignas(16) float l[kChunk * kRow];      // L, below the diagonal; what else there is nobody reads
   Block inverse_transposed;                // T^T
 };
 
@@ -92,18 +90,14 @@ struct BackwardStage : Operands {
   };
   TokenTile wb;  // W_b
   Block m;
-  Block gt;  // G T
-  DecayProducts p;
+  Block gt;     // G T
+  FloatTile p;  // P_1 .. P_16
 
   __device__ ElementTile& raw_w() { return fetched_w; }
   __device__ Block& m_block() { return m; }
   __device__ Block& g_block() { return gt; }
-  __device__ void set_decay(int token, int key, const Float2& value) {
-    *reinterpret_cast<Float2*>(&p.at[DecayProducts::index(token, key)]) = value;
-  }
-  __device__ Float2 chunk_decay(int key) const {
-    return *reinterpret_cast<const Float2*>(&p.at[DecayProducts::index(kChunk - 1, key)]);
-  }
+  __device__ void set_decay(int token, int key, const Float2& value) { p.pair(token, key) = value; }
+  __device__ Float2 chunk_decay(int key) const { return p.pair(kChunk - 1, key); }
 };
 
-}  // namespace vrwkv::kernels::cuda::chunked
+}  // namespace vrwkv::kernels::cuda::chunked::wkv7

@@ -61,6 +61,12 @@ __device__ __forceinline__ Sums widened(const Left& x) {
   return sums;
 }
 
+__device__ __forceinline__ Pair scaled(Pair x, const float (&by)[2]) {
+  float low, high;
+  device::unpack_bf16(x, low, high);
+  return device::pack_bf16(low * by[0], high * by[1]);
+}
+
 /// Zeros above the diagonal, and on it unless `diagonal`.
 __device__ __forceinline__ void keep_lower(Sums& x, bool diagonal, const Lane& lane) {
 #pragma unroll
@@ -104,6 +110,22 @@ struct PaddedTile {
 using TokenTile = PaddedTile<0>;
 /// With a gap after a panel, the pairs that a row has in the eight panels meet all banks once too.
 using ElementTile = PaddedTile<4>;
+
+/// The same in fp32. Columns are exchanged by eights from row to row: the warps of the gradients read eight
+/// columns of every second row at once.
+struct alignas(16) FloatTile {
+  __device__ float& at(int token, int channel) { return values[index(token, channel)]; }
+  __device__ float at(int token, int channel) const { return values[index(token, channel)]; }
+  /// Of `channel`, which is even, and the next.
+  __device__ Float2& pair(int token, int channel) {
+    return *reinterpret_cast<Float2*>(&values[index(token, channel)]);
+  }
+  __device__ const Float2& pair(int token, int channel) const {
+    return *reinterpret_cast<const Float2*>(&values[index(token, channel)]);
+  }
+  __device__ static int index(int token, int channel) { return token * kHead + (channel ^ (token & 6) << 2); }
+  float values[kChunk * kHead];
+};
 
 // A block as a factor, as it is or transposed. The matrices are loaded in the order that the factor wants:
 // exchanging registers afterwards would be moves.

@@ -21,4 +21,11 @@ VRWKV_HOST_DEVICE std::int64_t kept_state_count(std::int64_t tokens, std::int64_
   return kept_states_before(tokens, sequences, interval);
 }
 
+/// Bytes of all states that a call keeps, in elements of `Stored`. Of `in` the sizes count, not the pointers.
+template <class Stored, class Inputs>
+std::int64_t kept_state_bytes(const Inputs& in, std::int64_t interval) {
+  return in.batch * kept_state_count(in.tokens, in.sequences, interval) * in.heads * in.head_size *
+         in.head_size * static_cast<std::int64_t>(sizeof(Stored));
+}
+
 }  // namespace vrwkv::kernels

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace vrwkv::kernels {
+
+/// a b in fp32, whatever the operands are: fp32, or bf16 whose sums are never rounded to bf16. A GPU's tensor
+/// cores sum so anyway; a CPU widens the operands first.
+/// @param a, b  (M, K) and (K, N), one type and device.
+at::Tensor fp32_product(const at::Tensor& a, const at::Tensor& b);
+
+/// The same into `to` (M, N) fp32, or added to what is there.
+void fp32_product_into(at::Tensor to, const at::Tensor& a, const at::Tensor& b, bool adds);
+
+}  // namespace vrwkv::kernels
