@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "data/utf8_stream.h"
+#include "data/text/utf8_stream.h"
 
 namespace vrwkv::data {
 namespace {

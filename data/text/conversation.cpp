@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "data/conversation.h"
+#include "data/text/conversation.h"
 
 #include <algorithm>
 #include <cctype>
 #include <span>
 
 #include "common/error.h"
-#include "data/python_text.h"
+#include "data/text/python_text.h"
 
 namespace vrwkv::data {
 namespace {
@@ -22,32 +22,39 @@ struct CleanTurn {
   std::string text;
 };
 
-bool equals_ignoring_case(std::string_view text, std::string_view lower_case) {
-  return std::equal(text.begin(), text.end(), lower_case.begin(), lower_case.end(),
-                    [](unsigned char a, unsigned char b) { return std::tolower(a) == b; });
-}
-
-/// Removes every mark and says how many there were.
-std::int64_t remove_marks(std::string& text) {
+struct Unmarked {
+  std::string text;
   std::int64_t marks = 0;
-  for (std::size_t mark = 0; (mark = text.find(kMark, mark)) != std::string::npos; ++marks)
-    text.erase(mark, kMark.size());
-  return marks;
+};
+
+/// The text without its marks, in one pass: what closes up around a mark is none.
+Unmarked remove_marks(std::string_view text) {
+  Unmarked rest;
+  for (std::size_t mark; (mark = text.find(kMark)) != std::string_view::npos; ++rest.marks) {
+    rest.text += text.substr(0, mark);
+    text.remove_prefix(mark + kMark.size());
+  }
+  rest.text += text;
+  return rest;
 }
 
 std::string clean(std::string_view text) { return collapse_blank_lines(strip(text)); }
 
 CleanTurn clean_turn(const Turn& turn, const Record& record, ConversationRules rules) {
   CleanTurn cleaned;
-  cleaned.is_answer = equals_ignoring_case(turn.from, "gpt");
-  if (!cleaned.is_answer && !equals_ignoring_case(turn.from, "human"))
+  cleaned.is_answer = is_speaker(turn.from, "gpt");
+  if (!cleaned.is_answer && !is_speaker(turn.from, "human"))
     throw DataError("{}: unknown speaker '{}' (it is neither 'human' nor 'gpt'). Fix or drop the sample.",
                     describe(record), turn.from);
   cleaned.is_all_labels =
       rules == ConversationRules::kVisualRwkv && turn.from != (cleaned.is_answer ? "gpt" : "human");
-  std::string text = turn.value;
-  if (record.has_image) cleaned.images = remove_marks(text);
-  cleaned.text = clean(text);
+  if (!record.has_image) {
+    cleaned.text = clean(turn.value);
+    return cleaned;
+  }
+  const Unmarked unmarked = remove_marks(turn.value);
+  cleaned.images = unmarked.marks;
+  cleaned.text = clean(unmarked.text);
   return cleaned;
 }
 
@@ -152,29 +159,78 @@ Encoded encode_conversation(const Record& record, const Tokenizer& tokenizer, st
 
 Encoded encode_prompt(const std::string& text, std::int64_t images, const Tokenizer& tokenizer,
                       std::int64_t tokens_per_image) {
-  std::string question = text;
-  if (images > 0) remove_marks(question);
+  const std::string question = clean(images > 0 ? remove_marks(text).text : text);
   Encoder encoder(tokenizer, tokens_per_image);
-  encoder.append({.is_answer = false, .is_all_labels = false, .images = images, .text = clean(question)});
+  encoder.append({.is_answer = false, .is_all_labels = false, .images = images, .text = question});
   encoder.append({.is_answer = true, .is_all_labels = false, .images = 0, .text = ""});
   return encoder.finish();
 }
 
-std::string training_defect(const Encoded& encoded, std::int64_t context_length,
+Encoded expand_images(const Encoded& text, std::int64_t tokens_per_image, std::int64_t most_tokens) {
+  Encoded expanded;
+  expanded.targets = text.targets;
+  expanded.empty_answers = text.empty_answers;
+  std::int64_t text_end = 0;
+  const auto append_text = [&](std::int64_t end) {
+    expanded.token_ids.insert(expanded.token_ids.end(), text.token_ids.begin() + text_end,
+                              text.token_ids.begin() + end);
+    expanded.labels.insert(expanded.labels.end(), text.labels.begin() + text_end, text.labels.begin() + end);
+    text_end = end;
+  };
+  for (const std::int64_t start : text.image_starts) {
+    append_text(start);
+    const auto tokens = static_cast<std::int64_t>(expanded.token_ids.size());
+    if (tokens >= most_tokens) break;
+    expanded.image_starts.push_back(tokens);
+    expanded.token_ids.insert(expanded.token_ids.end(), static_cast<std::size_t>(tokens_per_image),
+                              kImageToken);
+    expanded.labels.resize(expanded.token_ids.size(), kIgnoreIndex);
+  }
+  append_text(static_cast<std::int64_t>(text.token_ids.size()));
+  return expanded;
+}
+
+ConversationShape shape_of(const Encoded& encoded, std::int64_t tokens_per_image) {
+  ConversationShape shape;
+  shape.empty_answers = encoded.empty_answers;
+  std::int64_t text_end = 0, images = 0;  // of the text before the next image, in tokens of the whole
+  const auto count_text = [&](std::int64_t end) {
+    const std::int64_t moved = images * tokens_per_image;
+    for (std::int64_t i = text_end; i < end; ++i) {
+      if (i == 0 || encoded.labels[static_cast<std::size_t>(i)] == kIgnoreIndex) continue;
+      ++shape.targets;
+      if (!shape.first_target) shape.first_target = i - moved;
+    }
+    shape.text_tokens += end - text_end;
+  };
+  for (const std::int64_t start : encoded.image_starts) {
+    count_text(start);
+    shape.text_before_image.push_back(shape.text_tokens);
+    text_end = start + tokens_per_image;
+    ++images;
+  }
+  count_text(static_cast<std::int64_t>(encoded.labels.size()));
+  return shape;
+}
+
+std::string training_defect(const ConversationShape& shape, std::int64_t context_length,
                             std::int64_t tokens_per_image, ConversationRules rules) {
   const bool strict = rules == ConversationRules::kStrict;
-  if (strict && encoded.empty_answers > 0)
+  if (strict && shape.empty_answers > 0)
     return fmt::format("{} without text (it would teach to leave answers out). Fix or drop the sample.",
-                       counted(encoded.empty_answers, "answer"));
-  if (strict && encoded.targets == 0) return "no answer to learn from. Fix or drop the sample.";
-  for (const std::int64_t start : encoded.image_starts)
+                       counted(shape.empty_answers, "answer"));
+  if (strict && shape.targets == 0) return "no answer to learn from. Fix or drop the sample.";
+  std::int64_t images_before_target = 0;
+  for (std::size_t image = 0; image < shape.text_before_image.size(); ++image) {
+    const std::int64_t start = shape.image_start(image, tokens_per_image);
     if (start < context_length && start + tokens_per_image > context_length)
       return fmt::format(
           "the image at token {} reaches beyond the context of {} tokens (the model would see a part of it). "
           "Raise [data] context_length or drop the sample.",
           start, context_length);
-  const auto kept = std::min(static_cast<std::size_t>(context_length), encoded.labels.size());
-  if (strict && count_targets(std::span(encoded.labels).first(kept)) == 0)
+    if (shape.first_target && shape.text_before_image[image] <= *shape.first_target) ++images_before_target;
+  }
+  if (strict && *shape.first_target + images_before_target * tokens_per_image >= context_length)
     return fmt::format(
         "the context of {} tokens ends before the first answer (nothing is left to learn). "
         "Raise [data] context_length or drop the sample.",
@@ -190,6 +246,11 @@ bool cut_to_context(Encoded& encoded, std::int64_t context_length) {
   std::erase_if(encoded.image_starts, [&](auto start) { return start >= context_length; });
   encoded.targets = count_targets(encoded.labels);
   return true;
+}
+
+bool is_speaker(std::string_view from, std::string_view speaker) {
+  return std::equal(from.begin(), from.end(), speaker.begin(), speaker.end(),
+                    [](unsigned char a, unsigned char b) { return std::tolower(a) == b; });
 }
 
 std::string describe(const Record& record) { return fmt::format("{}: sample '{}'", record.file, record.id); }

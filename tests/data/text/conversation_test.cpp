@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "data/conversation.h"
+#include "data/text/conversation.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "common/file_system.h"
-#include "data/python_text.h"
+#include "data/text/python_text.h"
+#include "data/text/sample_file.h"
 #include "tests/data/data_test_support.h"
 
 namespace vrwkv::data {
@@ -16,13 +17,14 @@ namespace {
 using test::message_of;
 using test::tokenizer;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using Ids = std::vector<std::int64_t>;
 
 Record record(std::vector<Turn> turns, std::vector<std::string> images = {}) {
   Record made;
-  made.file = "mix.json";
-  made.id = "s";
+  made.file = std::string("mix.json");
+  made.id = std::string("s");
   made.has_image = !images.empty();
   made.images = std::move(images);
   made.turns = std::move(turns);
@@ -153,13 +155,30 @@ TEST(Prompt, OpensTheAnswerAfterImagesAndQuestion) {
             "User: Hello <image>\n\nAssistant:");
 }
 
+/// Each mark that is erased in place would move all that follow.
+TEST(Conversation, TakesMegabytesOfMarks) {
+  std::string marks;
+  constexpr std::int64_t kMarks = 1'200'000;
+  for (std::int64_t i = 0; i < kMarks; ++i) marks += "<image>";
+  EXPECT_THAT(refusal(record({{"human", marks + "x"}, {"gpt", "y"}}, {"a.jpg"})),
+              HasSubstr("1 image file but 1200000 <image> marks"));
+  const auto encoded = encode_prompt("a" + marks + "b", 1, tokenizer(), 0);
+  EXPECT_EQ(encoded.token_ids, encode_prompt("ab", 1, tokenizer(), 0).token_ids);
+}
+
+TEST(Conversation, WhatClosesUpAroundAMarkIsNone) {
+  Ids expected;
+  for (const std::string text : {"User: ", "\n<image>\n\n", "Assistant:"}) tokenizer().encode(text, expected);
+  EXPECT_EQ(encode_prompt("<im<image>age>", 1, tokenizer(), 0).token_ids, expected);
+}
+
 class TrainingDefect : public ::testing::Test {
  protected:
   static Encoded encode(std::vector<Turn> turns, std::vector<std::string> images = {}) {
     return encode_conversation(record(std::move(turns), std::move(images)), tokenizer(), 4);
   }
   static std::string defect(const Encoded& encoded, std::int64_t context_length = 100) {
-    return training_defect(encoded, context_length, 4);
+    return training_defect(shape_of(encoded, 4), context_length, 4);
   }
 };
 
@@ -196,6 +215,24 @@ TEST_F(TrainingDefect, ACutMayRemoveALaterImageWhole) {
   EXPECT_EQ(encoded.labels.size(), 14U);
   EXPECT_THAT(encoded.image_starts, ElementsAre(3));
   EXPECT_EQ(encoded.targets, 1);
+}
+
+TEST_F(TrainingDefect, ImagesMayBeExpandedLater) {
+  const auto sample =
+      record({{"human", "<image>Hi<image>"}, {"gpt", "Ho"}, {"human", "<image>"}, {"gpt", "Hey"}},
+             {"a.jpg", "b.jpg", "c.jpg"});
+  const auto whole = encode_conversation(sample, tokenizer(), 4);
+  const auto text = encode_conversation(sample, tokenizer(), 0);
+  const auto length = static_cast<std::int64_t>(whole.token_ids.size());
+  for (std::int64_t context = 1; context <= length + 1; ++context) {
+    auto cut = whole;
+    auto expanded = expand_images(text, 4, context);
+    EXPECT_EQ(cut_to_context(expanded, context), cut_to_context(cut, context)) << context;
+    EXPECT_EQ(expanded.token_ids, cut.token_ids) << context;
+    EXPECT_EQ(expanded.labels, cut.labels) << context;
+    EXPECT_EQ(expanded.image_starts, cut.image_starts) << context;
+    EXPECT_EQ(expanded.targets, cut.targets) << context;
+  }
 }
 
 }  // namespace

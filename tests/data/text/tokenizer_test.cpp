@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "data/tokenizer.h"
+#include "data/text/tokenizer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

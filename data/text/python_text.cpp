@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "data/python_text.h"
+#include "data/text/python_text.h"
 
 #include <algorithm>
 #include <cstdint>

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/byte_trie.h"
+#include "data/text/byte_trie.h"
 
 namespace vrwkv::data {
 
@@ -46,6 +46,8 @@ class Tokenizer {
   /// the tokenizer.
   std::string_view bytes(std::int64_t token_id) const;
 
+  /// A checksum of all tokens: equal for vocabularies that encode every text alike.
+  std::uint32_t fingerprint() const;
   std::int64_t vocabulary_size() const { return static_cast<std::int64_t>(starts_.size()) - 1; }
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "data/byte_trie.h"
+#include "data/text/byte_trie.h"
 
 #include <algorithm>
 #include <deque>

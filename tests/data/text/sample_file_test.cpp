@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "data/sample_file.h"
+#include "data/text/sample_file.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "data/tokenizer.h"
+#include "data/text/tokenizer.h"
 
 #include <simdjson.h>
 
+#include "common/crc32c.h"
 #include "common/error.h"
-#include "data/vocabulary.h"
+#include "data/text/vocabulary.h"
 
 namespace vrwkv::data {
 
@@ -65,6 +66,10 @@ std::string_view Tokenizer::bytes(std::int64_t token_id) const {
   if (token_id < 0 || token_id >= vocabulary_size()) return {};
   const auto index = static_cast<std::size_t>(token_id);
   return std::string_view(text_).substr(starts_[index], starts_[index + 1] - starts_[index]);
+}
+
+std::uint32_t Tokenizer::fingerprint() const {
+  return crc32c(text_.data(), text_.size(), crc32c(starts_.data(), starts_.size() * sizeof(starts_.front())));
 }
 
 }  // namespace vrwkv::data

@@ -1,11 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "data/json_array.h"
+#include "data/text/json_array.h"
 
 #include <algorithm>
 
 #include "common/error.h"
 
 namespace vrwkv::data {
+
+std::size_t end_of_json_string(std::string_view text, std::size_t begin) {
+  std::size_t quote = begin;
+  do {
+    quote = text.find('"', quote + 1);
+    if (quote == std::string_view::npos) return quote;
+    // A quote after an odd number of backslashes belongs to the string.
+  } while ((quote - 1 - text.find_last_not_of('\\', quote - 1)) % 2 == 1);
+  return quote;
+}
 
 std::optional<JsonArrayScanner::Element> JsonArrayScanner::next() {
   if (state_ == State::kBeforeArray) {
@@ -57,19 +67,18 @@ JsonArrayScanner::Element JsonArrayScanner::take_element() {
     }
   }
   if (at_end()) fail(first_line, "the sample that begins here does not end (is the file cut short?).");
+  if (position_ - begin > kMostElementBytes)
+    fail(first_line, fmt::format("the sample that begins here has {} bytes (at most {} are read).",
+                                 position_ - begin, kMostElementBytes));
   if (position_ == begin)
     fail(line(), fmt::format("not valid JSON (a sample is missing before '{}').", here()));
   return {text_.substr(begin, position_ - begin), first_line};
 }
 
 void JsonArrayScanner::skip_string(std::int64_t first_line) {
-  do {
-    position_ = text_.find('"', position_ + 1);
-    if (position_ == std::string_view::npos)
-      fail(first_line,
-           "the sample that begins here has a string that does not end (is the file cut short?).");
-    // A quote after an odd number of backslashes belongs to the string.
-  } while ((position_ - 1 - text_.find_last_not_of('\\', position_ - 1)) % 2 == 1);
+  position_ = end_of_json_string(text_, position_);
+  if (position_ == std::string_view::npos)
+    fail(first_line, "the sample that begins here has a string that does not end (is the file cut short?).");
 }
 
 void JsonArrayScanner::skip_space() {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "data/sample_file.h"
+#include "data/text/record.h"
 
 #include <simdjson.h>
 
 #include <optional>
+#include <utility>
 
 #include "common/error.h"
-#include "data/json_array.h"
 
 namespace vrwkv::data {
 namespace {
@@ -117,33 +117,10 @@ class RecordParser {
   std::optional<dom::element> id_, sample_id_, image_, conversations_, kind_, chance_;
 };
 
-MappedFile map_samples(const std::filesystem::path& path) {
-  try {
-    return MappedFile(path);
-  } catch (const IoError& error) {
-    throw DataError("{} Check [data] file.", error.what());
-  }
-}
-
 }  // namespace
 
-SampleFile SampleFile::open(const std::filesystem::path& path) {
-  SampleFile samples{map_samples(path)};
-  const std::string_view content = samples.file_.content();
-  JsonArrayScanner scanner(content, path.string());
-  while (const auto element = scanner.next()) {
-    RecordParser(path.string(), element->line, samples.size()).parse(element->text);
-    samples.elements_.push_back({static_cast<std::uint64_t>(element->text.data() - content.data()),
-                                 element->text.size(), element->line});
-  }
-  if (samples.elements_.empty()) throw DataError("{}: holds no samples. Check [data] file.", path.string());
-  return samples;
-}
-
-Record SampleFile::read(std::int64_t index) const {
-  const Element& element = elements_.at(static_cast<std::size_t>(index));
-  return RecordParser(path().string(), element.line, index)
-      .parse(file_.content().substr(element.begin, element.bytes));
+Record parse_record(std::string_view text, const std::string& file, std::int64_t line, std::int64_t index) {
+  return RecordParser(file, line, index).parse(text);
 }
 
 }  // namespace vrwkv::data

@@ -10,6 +10,9 @@
 
 namespace vrwkv::data {
 
+/// Where the quote is that ends the JSON string whose first quote is at `begin`; npos when there is none.
+std::size_t end_of_json_string(std::string_view text, std::size_t begin);
+
 /// Cuts the text of one JSON array into the texts of its elements, in one pass that follows strings and
 /// brackets and looks at nothing else. The elements themselves are for a parser to judge.
 class JsonArrayScanner {
@@ -21,9 +24,12 @@ class JsonArrayScanner {
     std::string_view text;
     std::int64_t line = 0;  ///< where it begins, from 1
   };
+  /// No sample is longer, so that nothing malformed makes a parser take memory without bound.
+  static constexpr std::size_t kMostElementBytes = std::size_t{64} << 20;
+
   /// The next element, or nothing after the last one.
   /// @throws DataError "name:line: ..." when the text is not an array, ends too early or goes on after the
-  /// array.
+  /// array, or an element is longer than kMostElementBytes.
   std::optional<Element> next();
 
  private:
