@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <span>
@@ -29,12 +30,23 @@ enum class ResizeOrder {
   kPillow13,         ///< vertical first where the height shrinks by more than twice what the width does
 };
 
+/// How an image becomes a square.
+enum class ResizeMode {
+  kSquash,  ///< whatever its aspect ratio
+  kPad,     ///< its short side is padded to the long one, the image in the middle, as LLaVA-1.5 does
+};
+
+/// What kPad puts around an image: int(255 m) of the means m that CLIP's images are normalised with,
+/// whichever the encoder, because encoders of one size share their pixels.
+inline constexpr std::array<std::uint8_t, 3> kPadColor = {122, 116, 104};
+
 struct ImageOptions {
   /// A JPEG, PNG or GIF file that ends too early is decoded as far as it goes, as Pillow does with
   /// LOAD_TRUNCATED_IMAGES; otherwise it is refused.
   bool accept_truncated = false;
   ResizeOrder resize_order = ResizeOrder::kHorizontalFirst;
-  std::int64_t most_pixels = kPixelLimit;  ///< larger images are refused
+  std::int64_t most_pixels = kPixelLimit;  ///< larger images are refused, padding included
+  ResizeMode resize_mode = ResizeMode::kSquash;
 };
 
 /// Decodes a JPEG, PNG, GIF or WebP file (the first frame), told apart by its first bytes, never by its name.
@@ -44,6 +56,8 @@ struct ImageOptions {
 /// 16-bit grey is clipped at 255, and an EXIF orientation is not applied.
 /// Damage that a codec bridges by itself (wrong entropy-coded data in a JPEG) goes unnoticed, as in Pillow;
 /// so may the loss of bytes after the last pixel.
+/// With ResizeMode::kPad the image is padded to a square; where the padding is odd, right and below have
+/// more.
 /// @throws DataError when the file cannot be read, is empty, of another format, damaged, truncated (unless
 /// accepted) or beyond a limit.
 Image decode_image(const std::filesystem::path& file, const ImageOptions& options = {});

@@ -83,6 +83,34 @@ TEST(ResizeBicubic, EqualsPillow13InItsOrder) {
   EXPECT_GT(differs_from_the_other_order, 5U);
 }
 
+// tools/fixtures/padded_squares.py
+TEST(ResizeToSquare, PadsAsLlavaDoes) {
+  std::ifstream stream(test::image_fixtures().parent_path() / "padded_squares.txt");
+  std::string file;
+  std::int64_t side = 0;
+  std::uint32_t expected = 0;
+  std::size_t lines = 0;
+  for (; stream >> file >> side >> expected; ++lines) {
+    ImageOptions options;
+    options.resize_mode = ResizeMode::kPad;
+    const Image image = decode_image(test::image_fixtures() / file, options);
+    EXPECT_EQ(image.width, image.height);
+    const at::Tensor planes = resize_to_square(image, side, ResizeOrder::kPillow13);
+    EXPECT_EQ(crc32c(planes.const_data_ptr<std::uint8_t>(), planes.nbytes()), expected)
+        << file << " to " << side;
+  }
+  EXPECT_GE(lines, 60U);
+}
+
+TEST(ResizeToSquare, PaddingCountsAgainstTheLimit) {
+  ImageOptions options;
+  options.resize_mode = ResizeMode::kPad;
+  options.most_pixels = 1599;
+  EXPECT_THROW(decode_image(test::image_fixtures() / "jpeg_1x40.jpg", options), DataError);
+  options.most_pixels = 1600;
+  EXPECT_EQ(decode_image(test::image_fixtures() / "jpeg_1x40.jpg", options).width, 40);
+}
+
 TEST(ResizeToSquare, GivesPlanesOfBytes) {
   const Image image = decode_image(test::image_fixtures() / "jpeg_420.jpg");
   const at::Tensor planes = resize_to_square(image, 14);
