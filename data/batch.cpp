@@ -17,10 +17,9 @@ at::Tensor to_tensor(const std::vector<std::int64_t>& values) {
   return tensor;
 }
 
-/// (I, 3, S, S) of all samples' images. Plain copies: the loader's threads must not start a thread pool each.
-at::Tensor stack_images(const std::vector<const Sample*>& samples, std::int64_t size, std::int64_t images) {
-  at::Tensor stacked = at::empty({images, 3, size, size}, at::kByte);
-  auto* destination = stacked.data_ptr<std::uint8_t>();
+/// All samples' images of this size.
+std::vector<at::Tensor> images_of(const std::vector<const Sample*>& samples, std::int64_t size) {
+  std::vector<at::Tensor> images;
   for (const Sample* sample : samples) {
     const auto found = sample->pixels.find(size);
     const std::size_t loaded = found == sample->pixels.end() ? 0 : found->second.size();
@@ -32,13 +31,22 @@ at::Tensor stack_images(const std::vector<const Sample*>& samples, std::int64_t 
       if (pixels.numel() != 3 * size * size)
         throw ShapeError("pack: an image of sample '{}' holds {} values instead of 3 x {} x {}", sample->id,
                          pixels.numel(), size, size);
-      const at::Tensor contiguous = pixels.contiguous();
-      std::memcpy(destination, contiguous.const_data_ptr<std::uint8_t>(),
-                  static_cast<std::size_t>(contiguous.numel()));
-      destination += contiguous.numel();
+      images.push_back(pixels);
     }
   }
-  return stacked;
+  return images;
+}
+
+/// (I, P, D) of all samples' images.
+at::Tensor stack_features(const std::vector<const Sample*>& samples) {
+  std::vector<at::Tensor> features;
+  for (const Sample* sample : samples) {
+    if (sample->features.size() != sample->tokens.image_starts.size())
+      throw ShapeError("pack: sample '{}' has features of {} images but places for {}", sample->id,
+                       sample->features.size(), sample->tokens.image_starts.size());
+    features.insert(features.end(), sample->features.begin(), sample->features.end());
+  }
+  return at::stack(features);
 }
 
 template <class Value>
@@ -57,6 +65,8 @@ MicroBatch pack(const std::vector<Sample>& samples, const std::vector<std::int64
   std::vector<std::int64_t> token_ids, labels, sequence_starts, image_starts;
   std::vector<const Sample*> good;
   for (const Sample& sample : samples) {
+    append(batch.bad, sample.rejected);
+    if (sample.replacement) batch.replacements.push_back(*sample.replacement);
     if (!sample.bad.empty()) {
       batch.bad.push_back({sample.record, sample.id, sample.bad});
       continue;
@@ -77,8 +87,8 @@ MicroBatch pack(const std::vector<Sample>& samples, const std::vector<std::int64
   batch.labels = to_tensor(labels);
   batch.sequence_starts = to_tensor(sequence_starts);
   batch.image_starts = to_tensor(image_starts);
-  for (const std::int64_t size : image_sizes)
-    batch.pixels[size] = stack_images(good, size, static_cast<std::int64_t>(image_starts.size()));
+  for (const std::int64_t size : image_sizes) batch.pixels[size] = images_of(good, size);
+  if (image_sizes.empty() && !image_starts.empty()) batch.features = stack_features(good);
   return batch;
 }
 

@@ -3,12 +3,15 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <vector>
 
 #include "data/batch.h"
 #include "data/image/image.h"
-#include "data/sample_file.h"
-#include "data/tokenizer.h"
+#include "data/image_features.h"
+#include "data/storage/image_store.h"
+#include "data/text/record.h"
+#include "data/text/tokenizer.h"
 
 namespace vrwkv::data {
 
@@ -16,15 +19,22 @@ namespace vrwkv::data {
 struct SampleReaderOptions {
   std::vector<std::int64_t> image_sizes;  ///< side lengths in pixels, distinct; empty without vision encoders
   std::int64_t tokens_per_image = 0;      ///< placeholders for each image
+  std::shared_ptr<const ImageFeatures> features = {};  ///< read instead of the images, when given
   ConversationRules conversation = ConversationRules::kStrict;
   ImageOptions images;
+  ImageCache cache;
 };
 
 /// Turns records into samples: renders and tokenizes the text, decodes the images once and resizes them to
-/// every size in use. Immutable, so threads may share it; the tokenizer must outlive it.
+/// every size in use, or reads their stored features. Immutable, so threads may share it; the tokenizer must
+/// outlive it.
 class SampleReader {
  public:
-  SampleReader(const Tokenizer& tokenizer, std::filesystem::path image_folder, SampleReaderOptions options);
+  /// @param image_folders  what open_image_store() takes, for each source; one for a file alone. They are
+  /// opened
+  ///                       when images are wanted.
+  SampleReader(const Tokenizer& tokenizer, const std::vector<ImagePlaces>& image_folders,
+               SampleReaderOptions options);
 
   /// The whole sample, whether or not there is anything to learn from it.
   /// @throws DataError "file: sample 'id': ..." when it cannot be rendered or an image cannot be read.
@@ -36,14 +46,16 @@ class SampleReader {
 
   const std::vector<std::int64_t>& image_sizes() const { return options_.image_sizes; }
   std::int64_t tokens_per_image() const { return options_.tokens_per_image; }
+  /// Of the pixels, or stored features, of one image in a sample.
+  std::int64_t bytes_per_image() const;
   const Tokenizer& tokenizer() const { return tokenizer_; }
 
  private:
-  Encoded encode(const Record& record) const;
+  Encoded encode(const Record& record, std::int64_t tokens_per_image) const;
   void read_images(const Record& record, Sample& sample) const;
 
   const Tokenizer& tokenizer_;
-  std::filesystem::path image_folder_;
+  ImageStores images_;
   SampleReaderOptions options_;
 };
 

@@ -27,6 +27,8 @@ class Sampler {
   /// The sample at `position` (from 0), which counts on over epochs.
   std::int64_t at(std::int64_t position) const;
   std::int64_t samples() const { return samples_; }
+  /// Positions after which the samples come up again: all, or with kVisualRwkv p of them.
+  std::int64_t pass_length() const { return prime_ == 0 ? samples_ : prime_; }
 
  private:
   std::int64_t shuffled(std::int64_t position) const;

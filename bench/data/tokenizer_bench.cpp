@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "common/random.h"
-#include "data/tokenizer.h"
+#include "data/text/tokenizer.h"
 
 namespace vrwkv::data {
 namespace {

@@ -58,11 +58,21 @@ TEST(Pack, LaysSamplesEndToEnd) {
   EXPECT_EQ(batch.packed[2].images, 2);
   EXPECT_FALSE(batch.packed[2].was_cut);
   for (const std::int64_t size : {2, 3}) {
-    const at::Tensor& pixels = batch.pixels.at(size);
-    EXPECT_EQ(pixels.sizes(), (at::IntArrayRef{3, 3, size, size}));
+    const std::vector<at::Tensor>& pixels = batch.pixels.at(size);
+    ASSERT_EQ(pixels.size(), 3U);
+    EXPECT_EQ(pixels[0].sizes(), (at::IntArrayRef{3, size, size}));
     EXPECT_TRUE(pixels[0].eq(50).all().item<bool>());
     EXPECT_TRUE(pixels[1].eq(60).all().item<bool>());
     EXPECT_TRUE(pixels[2].eq(61).all().item<bool>());
+  }
+}
+
+TEST(Pack, CopiesNoPixels) {
+  const std::vector<Sample> samples = {sample(7, 10, 3, {1}, 50), sample(9, 40, 4, {0, 2}, 60)};
+  const MicroBatch batch = pack(samples, {2, 3});
+  for (const std::int64_t size : {2, 3}) {
+    EXPECT_TRUE(batch.pixels.at(size)[0].is_same(samples[0].pixels.at(size)[0]));
+    EXPECT_TRUE(batch.pixels.at(size)[2].is_same(samples[1].pixels.at(size)[1]));
   }
 }
 
@@ -75,7 +85,7 @@ TEST(Pack, ListsBadSamplesAndLeavesThemOut) {
   EXPECT_EQ(batch.bad[0].record, 4);
   EXPECT_EQ(batch.bad[0].id, "id-4");
   EXPECT_EQ(batch.bad[0].reason, "mix.json: sample 'id-4': why");
-  EXPECT_EQ(batch.pixels.at(2).size(0), 0);
+  EXPECT_THAT(batch.pixels.at(2), IsEmpty());
 }
 
 TEST(Pack, NoGoodSampleGivesEmptyTensors) {
@@ -84,7 +94,7 @@ TEST(Pack, NoGoodSampleGivesEmptyTensors) {
   const MicroBatch batch = pack({bad}, {2});
   for (const at::Tensor& tensor : {batch.token_ids, batch.labels, batch.sequence_starts, batch.image_starts})
     EXPECT_THAT(values(tensor), IsEmpty());
-  EXPECT_EQ(batch.pixels.at(2).sizes(), (at::IntArrayRef{0, 3, 2, 2}));
+  EXPECT_THAT(batch.pixels.at(2), IsEmpty());
   EXPECT_THAT(batch.targets, IsEmpty());
   EXPECT_EQ(batch.supervised_tokens(), 0);
 }

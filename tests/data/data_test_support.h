@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "common/error.h"
-#include "data/tokenizer.h"
+#include "data/text/tokenizer.h"
 
 namespace vrwkv::test {
 

@@ -7,8 +7,9 @@
 
 #include "common/error.h"
 #include "common/file_system.h"
-#include "data/conversation.h"
 #include "data/sampler.h"
+#include "data/text/conversation.h"
+#include "data/text/sample_file.h"
 #include "tests/data/data_test_support.h"
 #include "tests/support/temporary_directory.h"
 
@@ -88,8 +89,8 @@ TEST(Original, KeepsSamplesWithoutATarget) {
   const Encoded encoded =
       encode_conversation(file.read(0), test::tokenizer(), 4, ConversationRules::kVisualRwkv);
   EXPECT_EQ(encoded.targets, 0);
-  EXPECT_EQ(training_defect(encoded, 100, 4, ConversationRules::kVisualRwkv), "");
-  EXPECT_NE(training_defect(encoded, 100, 4, ConversationRules::kStrict), "");
+  EXPECT_EQ(training_defect(shape_of(encoded, 4), 100, 4, ConversationRules::kVisualRwkv), "");
+  EXPECT_NE(training_defect(shape_of(encoded, 4), 100, 4, ConversationRules::kStrict), "");
 }
 
 }  // namespace

@@ -81,6 +81,40 @@ TEST(Sampler, SeeksFarWithoutWalking) {
   EXPECT_EQ(large.at(5 * billion + 7), Sampler(billion, 3).at(5 * billion + 7));
 }
 
+// All that is needed to go on at any position.
+static_assert(sizeof(Sampler) <= 256);
+
+TEST(Sampler, CoversTheMixtureInEveryEpoch) {
+  constexpr std::int64_t kSamples = 665298;
+  const Sampler sampler(kSamples, 42);
+  for (const std::int64_t epoch : {0, 1, 1503}) {
+    std::vector<bool> seen(kSamples);
+    std::int64_t moved = 0;
+    for (std::int64_t i = 0; i < kSamples; ++i) {
+      const auto sample = static_cast<std::size_t>(sampler.at(epoch * kSamples + i));
+      ASSERT_FALSE(seen.at(sample)) << "position " << i << " of epoch " << epoch;
+      seen[sample] = true;
+      moved += sampler.at((epoch + 1) * kSamples + i) != static_cast<std::int64_t>(sample) ? 1 : 0;
+    }
+    EXPECT_GT(moved, kSamples - 20) << "about one sample stands at the same place in the next epoch";
+  }
+}
+
+TEST(Sampler, TheOriginalsOrderLeavesOutTheEndAndTurnsAround) {
+  constexpr std::int64_t kSamples = 665298, kPrime = 665279;
+  const Sampler sampler(kSamples, 1, SampleOrder::kVisualRwkv);
+  EXPECT_EQ(sampler.at(2), 8);
+  EXPECT_EQ(sampler.at(kPrime + 2), kSamples - 1 - 8);
+  EXPECT_EQ(sampler.at(2 * kPrime + 2), kSamples - 1 - 8) << "later passes are alike";
+  std::vector<bool> seen(kSamples);
+  for (std::int64_t position = 0; position < kPrime; ++position) {
+    const std::int64_t sample = sampler.at(position);
+    ASSERT_LT(sample, kPrime);
+    ASSERT_FALSE(seen[static_cast<std::size_t>(sample)]) << position;
+    seen[static_cast<std::size_t>(sample)] = true;
+  }
+}
+
 // A change here changes the data order of every run that is to be resumed.
 TEST(Sampler, TheOrderIsFrozen) {
   EXPECT_THAT(epoch_of(Sampler(10, 42), 0), ElementsAre(1, 9, 0, 7, 3, 5, 2, 6, 8, 4));
