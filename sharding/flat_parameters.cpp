@@ -25,9 +25,11 @@ std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
 
 }  // namespace
 
-FlatParameters::FlatParameters(std::vector<NamedTensor> trainable) : tensors_(std::move(trainable)) {
+FlatParameters::FlatParameters(std::vector<NamedTensor> trainable, const InBf16& in_bf16)
+    : tensors_(std::move(trainable)) {
   std::set<std::string> names;
-  for (const auto& [name, tensor] : tensors_) {
+  for (const NamedTensor& parameter : tensors_) {
+    const auto& [name, tensor] = parameter;
     if (tensor.scalar_type() != at::kFloat || tensor.dim() == 0 || tensor.numel() == 0)
       throw ShapeError("flat parameters: '{}' is not an fp32 tensor with elements.", name);
     if (!names.insert(name).second) throw ShapeError("flat parameters: '{}' is given twice.", name);
@@ -35,16 +37,20 @@ FlatParameters::FlatParameters(std::vector<NamedTensor> trainable) : tensors_(st
                         .shape = tensor.sizes().vec(),
                         .offset = numel_,
                         .numel = tensor.numel(),
-                        .decays = weight_decay_applies(tensor.sizes())});
+                        .decays = weight_decay_applies(tensor.sizes()),
+                        .in_bf16 = in_bf16 && in_bf16(parameter)});
     numel_ = round_up(numel_ + tensor.numel(), kViewAlignment);
   }
   const at::NoGradGuard no_grad;
   const c10::Device device = tensors_.empty() ? c10::Device(c10::kCPU) : tensors_.front().tensor.device();
   flat_ = at::zeros({ShardLayout(numel_, 1).padded_numel()}, at::TensorOptions(at::kFloat).device(device));
+  for (std::size_t i = 0; i < tensors_.size(); ++i) view(flat_, i).copy_(tensors_[i].tensor);
+  if (std::any_of(entries_.begin(), entries_.end(), [](const FlatParameter& entry) { return entry.in_bf16; }))
+    rounded_ = flat_.to(at::kBFloat16);
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    const at::Tensor place = view(flat_, i);
-    place.copy_(tensors_[i].tensor);
-    tensors_[i].tensor.set_data(place);
+    const at::Tensor& handle = tensors_[i].tensor;
+    handle.set_data(view(entries_[i].in_bf16 ? rounded_ : flat_, i));
+    if (entries_[i].in_bf16) handle.set_grad_dtype(at::kFloat);
   }
 }
 

@@ -13,8 +13,9 @@
 
 namespace vrwkv::sharding {
 
-/// AdamW of which every rank holds and updates its shard only (ZeRO-1). Parameters are computed with in fp32,
-/// so the master weights are the shard's range of the flat parameters themselves, not a copy.
+/// AdamW of which every rank holds and updates its shard only (ZeRO-1). The master weights are the shard's
+/// range of the flat parameters. Parameters that are computed with in bf16 are rounded in the same pass and
+/// gathered as such, half the bytes; they follow from the masters alone, so nobody has to store them.
 class ShardedAdamw {
  public:
   /// Moments start at zero. All arguments but the layout must outlive this object.
@@ -27,7 +28,7 @@ class ShardedAdamw {
   /// @param step            its weight decay applies to parameters that decay (FlatParameter::decays) only.
   void step(const at::Tensor& gradient, double gradient_scale, const kernels::AdamwStep& step);
 
-  /// Collective. Makes every rank's flat parameters whole from the shards' master weights.
+  /// Collective. Makes every rank's parameters whole from the shards' master weights.
   void gather_parameters();
 
   const ShardLayout& layout() const noexcept { return layout_; }
@@ -50,6 +51,18 @@ class ShardedAdamw {
     bool decays = false;
   };
 
+  /// Elements [begin, end) of the flat order.
+  struct Range {
+    std::int64_t begin = 0;
+    std::int64_t end = 0;
+  };
+
+  /// Sends this rank's parameters to the others and receives theirs.
+  void exchange_parameters();
+  /// The same of those that are fp32 beside others in bf16.
+  void exchange_fp32_ranges();
+  Range part_of_rank(const Range& range, int rank) const;
+
   FlatParameters& parameters_;
   ShardLayout layout_;
   Collectives& collectives_;
@@ -57,6 +70,8 @@ class ShardedAdamw {
   at::Tensor exp_avg_;
   at::Tensor exp_avg_sq_;
   std::vector<Run> runs_;
+  at::Tensor rounded_;  ///< the shard's range of the rounded parameters, undefined where there are none
+  std::vector<Range> fp32_ranges_;  ///< what is not computed with in bf16, where anything is
 };
 
 }  // namespace vrwkv::sharding

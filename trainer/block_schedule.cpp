@@ -75,9 +75,10 @@ BlockSchedule::BlockRecord BlockSchedule::forward_block(std::int64_t layer, cons
   return record;
 }
 
-at::Tensor BlockSchedule::backward_blocks(std::vector<BlockRecord>& records, at::Tensor d_x,
-                                          const data::MicroBatch& batch, const at::Tensor& gradient) const {
-  at::Tensor d_v_first;  // fp32, summed over the blocks above, last to first
+void BlockSchedule::backward_blocks(std::vector<BlockRecord>& records, at::Tensor d_x,
+                                    const at::Tensor& embedded, const data::MicroBatch& batch,
+                                    const at::Tensor& gradient) const {
+  at::Tensor d_v_first;  // summed over the blocks above, last to first
   for (std::int64_t layer = layers_ - 1; layer >= lowest_backward_; --layer) {
     BlockRecord& record = records[static_cast<std::size_t>(layer)];
     const Part& part = blocks_[static_cast<std::size_t>(layer)];
@@ -86,9 +87,9 @@ at::Tensor BlockSchedule::backward_blocks(std::vector<BlockRecord>& records, at:
 
     std::vector<at::Tensor> outputs = {record.x_out};
     std::vector<at::Tensor> d_outputs = {d_x};
-    if (layer == 0 && d_v_first.defined()) {
+    if (d_v_first.defined()) {
       outputs.push_back(record.v_first_out);
-      d_outputs.push_back(d_v_first.to(record.v_first_out.scalar_type()));
+      d_outputs.push_back(d_v_first);
     }
     std::vector<at::Tensor> inputs = {record.x};
     if (layer > 0) inputs.push_back(record.v_first);
@@ -98,34 +99,32 @@ at::Tensor BlockSchedule::backward_blocks(std::vector<BlockRecord>& records, at:
     const auto gradients = grad(outputs, inputs, d_outputs, std::nullopt, /*create_graph=*/false,
                                 /*allow_unused=*/true);
     d_x = gradients[0];
-    if (layer > 0 && gradients[1].defined())
-      d_v_first = d_v_first.defined() ? d_v_first + gradients[1] : gradients[1].to(at::kFloat);
+    if (layer > 0) d_v_first = gradients[1];
     store(part, gradients, first_parameter, gradient);
     record = BlockRecord();  // nothing of this block is needed any more
   }
-  return d_x;
+  if (embedded.requires_grad())
+    store(inputs_,
+          grad({embedded}, inputs_.parameters, {d_x}, std::nullopt, /*create_graph=*/false,
+               /*allow_unused=*/true),
+          0, gradient);
 }
 
 at::Tensor BlockSchedule::embed(const data::MicroBatch& batch, bool with_gradient) const {
   at::Tensor features;
-  if (batch.image_starts.numel() > 0) features = model_.encode_images(batch.pixels);
+  if (batch.features.defined()) {
+    features = model::to_device(batch.features, model_.device()).to(model_.compute_type());
+  } else if (batch.image_starts.numel() > 0) {
+    features = model_.pool_images(model_.encode_images(batch.pixels));
+  }
   const at::AutoGradMode mode(with_gradient);
   const at::Tensor embedded = model_.embed(batch.token_ids);
   if (!features.defined()) return embedded;
   return model::VisualRwkv::place_images(embedded, model_.project_images(features), batch.image_starts);
 }
 
-MicroBatchLoss BlockSchedule::run(const data::MicroBatch& batch, const BatchScale& scale,
-                                  const at::Tensor& gradient) const {
-  MicroBatchLoss result;
-  result.sample_losses.assign(batch.targets.size(), 0.0);
-  if (batch.token_ids.numel() == 0) return result;
-  const bool learns = gradient.defined();
-  const at::AutoGradMode no_graph(false);
-  const at::Tensor embedded = embed(batch, learns && !inputs_.parameters.empty());
-
-  // Up through the blocks.
-  std::vector<BlockRecord> records;
+at::Tensor BlockSchedule::forward_blocks(const at::Tensor& embedded, const data::MicroBatch& batch,
+                                         bool learns, std::vector<BlockRecord>& records) const {
   at::Tensor x = embedded.detach();
   at::Tensor v_first;
   for (std::int64_t layer = 0; layer < layers_; ++layer) {
@@ -137,6 +136,19 @@ MicroBatchLoss BlockSchedule::run(const data::MicroBatch& batch, const BatchScal
     if (learns && recomputed) record.x_out = record.v_first_out = at::Tensor();
     if (learns) records.push_back(std::move(record));
   }
+  return x;
+}
+
+MicroBatchLoss BlockSchedule::run(const data::MicroBatch& batch, const BatchScale& scale,
+                                  const at::Tensor& gradient) const {
+  MicroBatchLoss result;
+  result.sample_losses.assign(batch.targets.size(), 0.0);
+  if (batch.token_ids.numel() == 0) return result;
+  const bool learns = gradient.defined();
+  const at::AutoGradMode no_graph(false);
+  const at::Tensor embedded = embed(batch, learns && !inputs_.parameters.empty());
+  std::vector<BlockRecord> records;
+  const at::Tensor x = forward_blocks(embedded, batch, learns, records);
 
   // Final LayerNorm, head and loss, at the positions that need them only.
   const LossRows rows = select_loss_rows(batch, options_.l2wrap, scale.samples);
@@ -150,29 +162,22 @@ MicroBatchLoss BlockSchedule::run(const data::MicroBatch& batch, const BatchScal
       scale.penalty_positions > 0 ? 1e-4 / static_cast<double>(scale.penalty_positions) : 0.0;
   const at::Tensor positions = model::to_device(rows.positions, normed.device());
   const kernels::HeadLoss head = kernels::head_cross_entropy(
-      normed.detach().index_select(0, positions), model::typed_as(model_.head(), normed),
-      model::to_device(rows.targets, normed.device()), model::to_device(rows.weights, normed.device()),
-      penalty, learns, learns && !head_.parameters.empty());
-  rows.add_up(head.losses, scale.samples, result.sample_losses, result.loss);
+      normed.detach().index_select(0, positions), model::typed_as(model_.head(), normed), rows.targets,
+      model::to_device(rows.weights, normed.device()), penalty, learns, learns && !head_.parameters.empty());
   if (options_.keep_hidden) result.hidden = normed.detach();
-  if (!learns) return result;
 
-  // And down again.
-  if (head.d_head.defined()) store(head_, {head.d_head}, 0, gradient);
-  at::Tensor d_normed = at::zeros_like(normed);
-  d_normed.index_copy_(0, positions, head.d_hidden);
-  std::vector<at::Tensor> inputs = {normed_input};
-  inputs.insert(inputs.end(), final_norm_.parameters.begin(), final_norm_.parameters.end());
-  const auto top = grad({normed}, inputs, {d_normed});
-  store(final_norm_, top, 1, gradient);
-  if (lowest_backward_ == layers_) return result;
-
-  const at::Tensor d_x = backward_blocks(records, top[0], batch, gradient);
-  if (embedded.requires_grad())
-    store(inputs_,
-          grad({embedded}, inputs_.parameters, {d_x}, std::nullopt, /*create_graph=*/false,
-               /*allow_unused=*/true),
-          0, gradient);
+  if (learns) {
+    if (head.d_head.defined()) store(head_, {head.d_head}, 0, gradient);
+    at::Tensor d_normed = at::zeros_like(normed);
+    d_normed.index_copy_(0, positions, head.d_hidden);
+    std::vector<at::Tensor> inputs = {normed_input};
+    inputs.insert(inputs.end(), final_norm_.parameters.begin(), final_norm_.parameters.end());
+    const auto top = grad({normed}, inputs, {d_normed});
+    store(final_norm_, top, 1, gradient);
+    if (lowest_backward_ < layers_) backward_blocks(records, top[0], embedded, batch, gradient);
+  }
+  // A device is waited for only now that all its work is queued.
+  rows.add_up(head.losses, scale.samples, result.sample_losses, result.loss);
   return result;
 }
 

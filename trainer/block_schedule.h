@@ -62,8 +62,12 @@ class BlockSchedule {
   at::Tensor embed(const data::MicroBatch& batch, bool with_gradient) const;
   BlockRecord forward_block(std::int64_t layer, const at::Tensor& x, const at::Tensor& v_first,
                             const data::MicroBatch& batch, bool with_gradient) const;
-  at::Tensor backward_blocks(std::vector<BlockRecord>& records, at::Tensor d_x, const data::MicroBatch& batch,
-                             const at::Tensor& gradient) const;
+  /// Up through the blocks. @return (1, T, C); `records` are filled where something learns.
+  at::Tensor forward_blocks(const at::Tensor& embedded, const data::MicroBatch& batch, bool learns,
+                            std::vector<BlockRecord>& records) const;
+  /// And down again, to what made `embedded`.
+  void backward_blocks(std::vector<BlockRecord>& records, at::Tensor d_x, const at::Tensor& embedded,
+                       const data::MicroBatch& batch, const at::Tensor& gradient) const;
   void store(const Part& part, const std::vector<at::Tensor>& gradients, std::size_t first,
              const at::Tensor& flat) const;
 

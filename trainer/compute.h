@@ -8,7 +8,8 @@
 
 namespace vrwkv::trainer {
 
-/// Where a rank computes, and in which type. Parameters, moments, gradients and losses are fp32 in either.
+/// Where a rank computes, and in which type. Master weights, moments, gradients and losses are fp32 in
+/// either.
 struct Compute {
   c10::Device device = c10::kCPU;
   c10::ScalarType type = c10::kFloat;

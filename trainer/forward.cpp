@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "common/error.h"
-#include "common/file_system.h"
 #include "common/hdf5/file.h"
+#include "common/hdf5/partial_file.h"
 #include "sharding/flat_parameters.h"
 #include "sharding/gradient_reducer.h"
 #include "sharding/leaf_sums.h"
@@ -52,7 +52,7 @@ BatchScale agree_on_scale(const data::SampleReader& reader, const data::SampleFi
 void write_features(hdf5::File& file, const std::string& group, const model::VisualRwkv& model,
                     const data::MicroBatch& batch) {
   for (const auto& [size, pixels] : batch.pixels)
-    write<std::uint8_t>(file, fmt::format("{}/pixels/{}", group, size), pixels);
+    write<std::uint8_t>(file, fmt::format("{}/pixels/{}", group, size), at::stack(pixels));
   write<float>(file, group + "/image_features", model.encode_images(batch.pixels));
 }
 
@@ -70,42 +70,6 @@ void write_sample(hdf5::File& file, std::int64_t index, const model::VisualRwkv&
   if (options.features && batch.image_starts.numel() > 0) write_features(file, group, model, batch);
 }
 
-/// A file under a temporary name, which goes away unless it is committed.
-class PartialFile {
- public:
-  explicit PartialFile(const std::filesystem::path& path)
-      : path_(path), partial_(path.string() + ".partial") {
-    if (path_.has_parent_path()) vrwkv::create_directories(path_.parent_path());
-    remove();
-    file_.emplace(hdf5::File::create(partial_));
-  }
-  PartialFile(const PartialFile&) = delete;
-  PartialFile& operator=(const PartialFile&) = delete;
-  ~PartialFile() {
-    file_.reset();
-    remove();
-  }
-  hdf5::File& file() { return *file_; }
-  /// @throws IoError.
-  void commit() {
-    file_->close();
-    sync_to_disk(partial_);
-    std::error_code failure;
-    std::filesystem::rename(partial_, path_, failure);
-    if (failure) throw IoError("{}: cannot be written ({})", path_.string(), failure.message());
-  }
-
- private:
-  void remove() const noexcept {
-    std::error_code ignored;
-    std::filesystem::remove(partial_, ignored);
-  }
-
-  std::filesystem::path path_;
-  std::filesystem::path partial_;
-  std::optional<hdf5::File> file_;
-};
-
 }  // namespace
 
 void write_forward(const model::VisualRwkv& model, const data::SampleReader& reader,
@@ -113,7 +77,8 @@ void write_forward(const model::VisualRwkv& model, const data::SampleReader& rea
                    sharding::Collectives& alone, const std::filesystem::path& output) {
   // Without gradients nothing learns: the flat copy of what does would be memory for nothing.
   const sharding::FlatParameters parameters(
-      options.gradients ? options.trainable.trainable(model.parameters()) : std::vector<NamedTensor>{});
+      options.gradients ? options.trainable.trainable(model.parameters()) : std::vector<NamedTensor>{},
+      [&](const NamedTensor& parameter) { return model.rounds(parameter); });
   if (options.gradients && parameters.entries().empty())
     throw ConfigError(
         "forward: no parameter of this model learns in this stage (there are no gradients). Choose "
@@ -125,7 +90,7 @@ void write_forward(const model::VisualRwkv& model, const data::SampleReader& rea
     reducer.emplace(sharding::ShardLayout(parameters.numel(), 1), alone, samples.size(),
                     sharding::GradientReducer::kBucketElements, model.device());
 
-  PartialFile partial(output);
+  hdf5::PartialFile partial(output);
   const BatchScale scale = agree_on_scale(reader, samples, options.l2wrap);
   std::vector<double> losses;
   for (std::int64_t i = 0; i < samples.size(); ++i) {

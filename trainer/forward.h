@@ -3,8 +3,8 @@
 
 #include <filesystem>
 
-#include "data/sample_file.h"
 #include "data/sample_reader.h"
+#include "data/text/sample_file.h"
 #include "sharding/collectives.h"
 #include "trainer/model/visual_rwkv.h"
 #include "trainer/trainable.h"

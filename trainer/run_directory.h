@@ -25,6 +25,8 @@ class RunDirectory {
   const std::filesystem::path& root() const { return root_; }
   std::filesystem::path config() const { return root_ / "config.toml"; }
   std::filesystem::path metrics() const { return root_ / "metrics.jsonl"; }
+  std::filesystem::path ledger() const { return root_ / "ledger.bin"; }
+  std::filesystem::path quarantine() const { return root_ / "quarantine.json"; }
   std::filesystem::path log() const { return root_ / "log"; }
   std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
   std::filesystem::path requeue_marker() const { return root_ / "REQUEUE"; }

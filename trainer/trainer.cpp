@@ -14,8 +14,8 @@
 #include "sharding/leaf_sums.h"
 #include "sharding/reduction_tree.h"
 #include "trainer/checkpoint/checkpoint.h"
+#include "trainer/open_data.h"
 #include "trainer/stop_signal.h"
-#include "trainer/vocabulary.h"
 #include "trainer/weight_source.h"
 
 namespace vrwkv::trainer {
@@ -54,14 +54,17 @@ model::VisualRwkv start_model(const TrainerConfig& config, const Compute& comput
   return model;
 }
 
-std::unique_ptr<data::Loader> open_loader(const TrainerConfig& config,
-                                          std::vector<std::int64_t> image_sizes) {
-  data::DataConfig data = config.data;
-  data.vocabulary = find_vocabulary(data.vocabulary);
-  return std::make_unique<data::Loader>(
-      data, data::LoaderOptions{std::move(image_sizes), config.model.vision.tokens_per_image,
-                                config.model.language_model.vocabulary_size, config.train.seed,
-                                static_cast<int>(config.run.loader_threads)});
+/// The same file of the run that a checkpoint is of.
+std::filesystem::path at_origin(const std::filesystem::path& file,
+                                const std::filesystem::path& resumed_from) {
+  return resumed_from.parent_path().parent_path() / file.filename();
+}
+
+/// A checkpoint of another run directory brings along what that run wrote of the steps before it.
+void bring_along(const std::filesystem::path& file, const std::filesystem::path& resumed_from) {
+  const auto origin = at_origin(file, resumed_from);
+  if (!std::filesystem::exists(file) && std::filesystem::exists(origin))
+    std::filesystem::copy_file(origin, file);
 }
 
 }  // namespace
@@ -75,20 +78,43 @@ Trainer::Trainer(const TrainerConfig& config, const TrainOptions& options, const
       directory_(config.run.directory),
       resumed_from_(mpi::all_or_none(world, "run directory",
                                      [&] {
-                                       leaves_of(world, config.train.micro_batches());
+                                       leaves_of(world, config.train.micro_batches);
                                        return directory_.checkpoint_to_resume(config, options.resume);
                                      })),
       model_(mpi::all_or_none(world, "weights", [&] { return start_model(config, compute, resumed_from_); })),
-      loader_(mpi::all_or_none(world, "data", [&] { return open_loader(config, model_.image_sizes()); })),
-      frozen_(config.train.trainable.frozen(model_.parameters())),
-      parameters_(config.train.trainable.trainable(model_.parameters())),
+      parameters_(config.train.trainable.trainable(model_.parameters()),
+                  [&](const NamedTensor& parameter) { return model_.rounds(parameter); }),
       layout_(parameters_.numel(), world.size()),
       collectives_(world),
-      reducer_(layout_, collectives_, config.train.micro_batches(), config.bucket_elements, compute.device),
+      reducer_(layout_, collectives_, config.train.micro_batches, config.bucket_elements, compute.device),
       optimizer_(parameters_, layout_, collectives_),
       schedule_(model_, parameters_, {config.train.recompute, config.train.l2wrap}) {
+  load_checkpoint();
+  // What stored features were made by shows only in encoders that are there.
+  loader_ = open_data(config, model_, directory_, world);
+  require_same_data();
   prepare_run_directory();
-  load_start();
+  model_.cast_frozen();
+  frozen_ = config_.train.trainable.frozen(model_.parameters());
+  open_records();
+}
+
+void Trainer::load_checkpoint() {
+  if (!resumed_from_) return;
+  const auto frozen = config_.train.trainable.frozen(model_.parameters());
+  const auto state = checkpoint::load_training(*resumed_from_, parameters_, optimizer_, frozen, world_);
+  completed_steps_ = state.step;
+  position_ = state.data_position;
+  bad_samples_ = state.bad_samples;
+}
+
+void Trainer::require_same_data() const {
+  mpi::all_or_none(world_, "data", [&] {
+    if (!resumed_from_ || world_.rank() != 0) return;
+    const auto own = directory_.ledger();
+    const auto ledger = std::filesystem::exists(own) ? own : at_origin(own, *resumed_from_);
+    if (std::filesystem::exists(ledger)) data::require_header(ledger, loader_->header_of_ledger());
+  });
 }
 
 void Trainer::prepare_run_directory() {
@@ -98,25 +124,20 @@ void Trainer::prepare_run_directory() {
   mpi::all_or_none(world_, "log", [&] { log::open_file(directory_.log()); });
 }
 
-void Trainer::load_start() {
-  if (resumed_from_) {
-    const auto state = checkpoint::load_training(*resumed_from_, parameters_, optimizer_, frozen_, world_);
-    completed_steps_ = state.step;
-    bad_samples_ = state.bad_samples;
-    log::information("resuming after step {} from {}", state.step, resumed_from_->string());
-  }
+void Trainer::open_records() {
+  if (resumed_from_)
+    log::information("resuming after step {} from {}", completed_steps_, resumed_from_->string());
   mpi::all_or_none(world_, "metrics", [&] {
     if (world_.rank() != 0) return;
-    // A checkpoint of another run directory brings that run's rows along.
-    if (resumed_from_ && !std::filesystem::exists(directory_.metrics())) {
-      const RunDirectory origin(resumed_from_->parent_path().parent_path());
-      if (std::filesystem::exists(origin.metrics()))
-        std::filesystem::copy_file(origin.metrics(), directory_.metrics());
-    }
+    if (resumed_from_)
+      for (const auto& file : {directory_.metrics(), directory_.ledger(), directory_.quarantine()})
+        bring_along(file, *resumed_from_);
     metrics_.emplace(directory_.metrics(), completed_steps_);
     if (resumed_from_) directory_.abandon_checkpoints_after(completed_steps_);
     std::filesystem::remove(directory_.requeue_marker());
   });
+  mpi::all_or_none(world_, "ledger",
+                   [&] { accounts_.emplace(directory_, *loader_, completed_steps_, world_); });
 }
 
 TrainSummary Trainer::run() {
@@ -153,6 +174,9 @@ TrainSummary Trainer::run() {
     }
   }
   log::set_step(0);
+  if (cut_samples_ > 0)
+    log::information("{} samples were cut to the context length of {} tokens", cut_samples_,
+                     config_.data.context_length);
   mpi::all_or_none(world_, "requeue marker", [&] {
     if (summary.stopped_on_request && world_.rank() == 0)
       write_file_atomically(directory_.requeue_marker(), fmt::format("step {}\n", summary.step));
@@ -164,23 +188,15 @@ StepMetrics Trainer::step(std::int64_t number) {
   const auto start = Clock::now();
   const double waited_before = mpi::seconds_waited();
   const sharding::LeafRange leaves = reducer_.leaves();
-  const std::vector<data::MicroBatch> batches = loader_->load(
-      {number, config_.train.global_batch_size, config_.train.micro_batch_size, leaves.begin, leaves.size()});
+  const data::LoadedStep loaded = loader_->load({position_, leaves.begin, leaves.size()});
+  const std::vector<data::MicroBatch>& batches = loaded.micro_batches;
   times_ = {};
   times_.data_wait = seconds_since(start);
 
-  judge(batches);
   const StepCounts counts = count(batches);
-  bad_samples_ += counts.bad_samples;
-  if (config_.data.max_bad_samples > 0 && bad_samples_ > config_.data.max_bad_samples)
-    mpi::agree_on_failure(
-        world_, "bad samples",
-        std::make_exception_ptr(
-            DataError("{}: {} bad samples skipped so far (max_bad_samples = {}). They are named in the "
-                      "logs; mend them, or raise the limit.",
-                      config_.data.file.string(), bad_samples_, config_.data.max_bad_samples)));
+  account_for(counts, batches);
 
-  const BatchScale scale{config_.train.global_batch_size, counts.penalty_positions};
+  const BatchScale scale{loaded.plan.samples, counts.penalty_positions};
   std::vector<double> losses;
   for (const auto& batch : batches) {
     losses.push_back(schedule_.run(batch, scale, reducer_.leaf()).loss);
@@ -189,30 +205,46 @@ StepMetrics Trainer::step(std::int64_t number) {
 
   StepMetrics metrics;
   metrics.step = number;
-  metrics.loss = sharding::sum_over_leaves(losses, config_.train.micro_batches(), collectives_);
+  metrics.loss = sharding::sum_over_leaves(losses, config_.train.micro_batches, collectives_);
   metrics.samples = counts.samples;
   metrics.tokens = counts.tokens;
   metrics.supervised_tokens = counts.supervised_tokens;
   update(number, metrics);
+  accounts_->enter(number, loaded.plan);
+  position_ += loaded.plan.samples;
   metrics.step_seconds = seconds_since(start);
   times_.communication_wait = mpi::seconds_waited() - waited_before;
   return metrics;
 }
 
 void Trainer::judge(const std::vector<data::MicroBatch>& batches) {
+  const auto policy = config_.data.on_bad_sample;
+  const bool stops = policy == data::BadSamplePolicy::kStop;
+  const char* outcome = stops ? "bad" : policy == data::BadSamplePolicy::kReplace ? "replaced" : "skipped";
   std::exception_ptr failure;
   for (const auto& batch : batches) {
     for (const auto& bad : batch.bad) {
-      if (config_.data.on_bad_sample == data::BadSamplePolicy::kStop) {
-        if (!failure)
-          failure =
-              std::make_exception_ptr(DataError("{} Or set [data] on_bad_sample = \"skip\".", bad.reason));
-      } else {
-        log::warning("skipped: {}", bad.reason);
-      }
+      log::warning("{}: {}", outcome, bad.reason);
+      if (stops && !failure)
+        failure = std::make_exception_ptr(
+            DataError("{} Or set [data] on_bad_sample = \"replace\" or \"skip\".", bad.reason));
     }
   }
   mpi::agree_on_failure(world_, "samples", failure);
+}
+
+void Trainer::account_for(const StepCounts& counts, const std::vector<data::MicroBatch>& batches) {
+  if (counts.bad_samples + counts.replacements > 0) accounts_->collect(batches);
+  judge(batches);
+  bad_samples_ += counts.bad_samples;
+  cut_samples_ += counts.cut_samples;
+  if (config_.data.max_bad_samples == 0 || bad_samples_ <= config_.data.max_bad_samples) return;
+  mpi::agree_on_failure(world_, "bad samples",
+                        std::make_exception_ptr(DataError(
+                            "{}: {} bad samples so far (max_bad_samples = {}). They are listed in {}: mend "
+                            "them, raise the limit, or name a copy of the list in [data] quarantine.",
+                            config_.data.sources.front().file.string(), bad_samples_,
+                            config_.data.max_bad_samples, directory_.quarantine().string())));
 }
 
 Trainer::StepCounts Trainer::count(const std::vector<data::MicroBatch>& batches) const {
@@ -221,13 +253,16 @@ Trainer::StepCounts Trainer::count(const std::vector<data::MicroBatch>& batches)
     counts.samples += static_cast<std::int64_t>(batch.targets.size());
     counts.tokens += batch.tokens();
     counts.bad_samples += static_cast<std::int64_t>(batch.bad.size());
+    counts.replacements += static_cast<std::int64_t>(batch.replacements.size());
     counts.penalty_positions += penalty_positions(batch, config_.train.l2wrap);
     counts.supervised_tokens += batch.supervised_tokens();
+    counts.cut_samples += std::ranges::count_if(batch.packed, &data::MicroBatch::Packed::was_cut);
   }
-  std::vector<std::int64_t> sums = {counts.samples, counts.tokens, counts.supervised_tokens,
-                                    counts.penalty_positions, counts.bad_samples};
+  std::vector<std::int64_t> sums = {counts.samples,           counts.tokens,      counts.supervised_tokens,
+                                    counts.penalty_positions, counts.bad_samples, counts.replacements,
+                                    counts.cut_samples};
   world_.sum(sums, "counts of the step");
-  return {sums[0], sums[1], sums[2], sums[3], sums[4]};
+  return {sums[0], sums[1], sums[2], sums[3], sums[4], sums[5], sums[6]};
 }
 
 void Trainer::update(std::int64_t number, StepMetrics& metrics) {
@@ -269,9 +304,9 @@ bool Trainer::agree(StepMetrics& metrics) {
 void Trainer::save(std::int64_t number) {
   const auto start = Clock::now();
   // A checkpoint that outlived a power cut without its rows could not be resumed from.
-  if (metrics_) sync_to_disk(directory_.metrics());
-  const checkpoint::TrainingState state{number, number * config_.train.global_batch_size, number,
-                                        bad_samples_, config_.resolved_toml};
+  if (metrics_)
+    for (const auto& file : {directory_.metrics(), directory_.ledger()}) sync_to_disk(file);
+  const checkpoint::TrainingState state{number, position_, number, bad_samples_, config_.resolved_toml};
   checkpoint::save(directory_.checkpoints(), state, parameters_, optimizer_, frozen_, world_,
                    static_cast<int>(config_.checkpoint.keep_last));
   checkpoint_stall_ = seconds_since(start);

@@ -21,6 +21,7 @@
 #include "trainer/model/visual_rwkv.h"
 #include "trainer/progress.h"
 #include "trainer/run_directory.h"
+#include "trainer/sample_accounts.h"
 #include "trainer/trainer_config.h"
 
 namespace vrwkv::trainer {
@@ -62,12 +63,20 @@ class Trainer {
     std::int64_t supervised_tokens = 0;
     std::int64_t penalty_positions = 0;
     std::int64_t bad_samples = 0;
+    std::int64_t replacements = 0;
+    std::int64_t cut_samples = 0;
   };
 
+  void load_checkpoint();
+  /// Refuses to go on on other data than the run was begun with. Before anything is written.
+  void require_same_data() const;
   void prepare_run_directory();
-  void load_start();
+  void open_records();
   StepMetrics step(std::int64_t number);
+  /// Names the bad samples of this rank; ends the run where one is to end it.
   void judge(const std::vector<data::MicroBatch>& batches);
+  /// Writes down what the step found to be bad and judges it; ends the run when it is too much.
+  void account_for(const StepCounts& counts, const std::vector<data::MicroBatch>& batches);
   StepCounts count(const std::vector<data::MicroBatch>& batches) const;
   void update(std::int64_t number, StepMetrics& metrics);
   /// Adds what every rank measured to the row; true when any rank was asked to stop.
@@ -82,16 +91,19 @@ class Trainer {
   std::optional<std::filesystem::path> resumed_from_;
   model::VisualRwkv model_;
   std::unique_ptr<data::Loader> loader_;
-  std::vector<NamedTensor> frozen_;
   sharding::FlatParameters parameters_;
   sharding::ShardLayout layout_;
   sharding::MpiCollectives collectives_;
   sharding::GradientReducer reducer_;
   sharding::ShardedAdamw optimizer_;
   BlockSchedule schedule_;
+  std::vector<NamedTensor> frozen_;     ///< as checkpoints hold them
   std::optional<MetricsFile> metrics_;  ///< rank 0
+  std::optional<SampleAccounts> accounts_;
   std::int64_t completed_steps_ = 0;
-  std::int64_t bad_samples_ = 0;  ///< skipped so far, over all ranks
+  std::int64_t position_ = 0;     ///< in the data order: samples taken so far
+  std::int64_t bad_samples_ = 0;  ///< replaced or skipped so far, over all ranks
+  std::int64_t cut_samples_ = 0;  ///< since the start or the resume, over all ranks
   double checkpoint_stall_ = 0;   ///< in saves since the last row
   StepTimes times_;
 };

@@ -31,7 +31,8 @@ std::vector<bool> read_recompute(TomlReader& table, std::int64_t blocks) {
 
 /// The paths of [paths] that are the defaults of keys elsewhere.
 struct PathDefaults {
-  std::filesystem::path initial_model, data_file, image_folder, run_directory;
+  std::filesystem::path initial_model, data_file, run_directory;
+  data::ImagePlaces image_folder;
 };
 
 PathDefaults read_paths(TomlReader table, PublishedPaths& published) {
@@ -42,7 +43,7 @@ PathDefaults read_paths(TomlReader table, PublishedPaths& published) {
   published.sam = table.path("sam", published.sam);
   defaults.initial_model = table.path("initial_model", defaults.initial_model);
   defaults.data_file = table.path("data_file", defaults.data_file);
-  defaults.image_folder = table.path("image_folder", defaults.image_folder);
+  defaults.image_folder = table.paths("image_folder", defaults.image_folder);
   defaults.run_directory = table.path("run_directory", defaults.run_directory);
   table.reject_unknown_keys();
   return defaults;
@@ -50,8 +51,7 @@ PathDefaults read_paths(TomlReader table, PublishedPaths& published) {
 
 data::DataConfig data_defaults(bool original, const PathDefaults& paths) {
   data::DataConfig defaults;
-  defaults.file = paths.data_file;
-  defaults.image_folder = paths.image_folder;
+  defaults.sources = {{.file = paths.data_file, .image_folder = paths.image_folder}};
   if (original) {
     defaults.order = data::SampleOrder::kVisualRwkv;
     defaults.conversation = data::ConversationRules::kVisualRwkv;
@@ -60,18 +60,37 @@ data::DataConfig data_defaults(bool original, const PathDefaults& paths) {
   return defaults;
 }
 
+/// A global batch in samples, or in tokens.
+void read_batch(TomlReader& table, TrainConfig& config) {
+  config.global_batch_tokens = table.integer("global_batch_tokens", 0, kMost, config.global_batch_tokens);
+  config.micro_batches = table.integer("micro_batches", 0, kMost, config.micro_batches);
+  if (config.global_batch_tokens > 0) {
+    for (const char* key : {"global_batch_size", "micro_batch_size"})
+      if (table.has(key))
+        table.fail(
+            key, "stands beside global_batch_tokens (a step takes as many samples as it needs). Remove one.");
+    if (config.micro_batches == 0)
+      table.fail("micro_batches", "is missing (global_batch_tokens does not say how many a step has).");
+    return;
+  }
+  if (config.micro_batches != 0)
+    table.fail("micro_batches", "is only read with global_batch_tokens. Set micro_batch_size instead.");
+  config.global_batch_size = table.integer("global_batch_size", 1, kMost);
+  const std::int64_t micro_batch_size = table.integer("micro_batch_size", 1, kMost);
+  if (config.global_batch_size % micro_batch_size != 0)
+    table.fail("micro_batch_size",
+               fmt::format("{} does not divide global_batch_size {} (a step is a whole number of "
+                           "micro-batches). Choose a divisor.",
+                           micro_batch_size, config.global_batch_size));
+  config.micro_batches = config.global_batch_size / micro_batch_size;
+}
+
 TrainConfig read_train_config(TomlReader table, const model::ModelConfig& model, const RunConfig& run,
                               const std::string& default_l2wrap) {
   TrainConfig config;
   config.stage = table.integer("stage", 1, 2);
   config.steps = table.integer("steps", 1, kMost);
-  config.global_batch_size = table.integer("global_batch_size", 1, kMost);
-  config.micro_batch_size = table.integer("micro_batch_size", 1, kMost);
-  if (config.global_batch_size % config.micro_batch_size != 0)
-    table.fail("micro_batch_size",
-               fmt::format("{} does not divide global_batch_size {} (a step is a whole number of "
-                           "micro-batches). Choose a divisor.",
-                           config.micro_batch_size, config.global_batch_size));
+  read_batch(table, config);
   const std::vector<std::string> parts = {"projector", "blocks", "head", "embedding"};
   config.trainable = TrainableParts::of_names(
       table.texts("trainable", parts, TrainableParts::of_stage(config.stage).names()));
@@ -127,7 +146,6 @@ RunConfig read_run_config(TomlReader table, const std::filesystem::path& default
   if (config.directory.empty()) table.fail("directory", "is empty. Name a folder for the run's files.");
   config.device = table.one_of("device", {"auto", "cpu", "cuda"}, config.device);
   config.threads_per_rank = table.integer("threads_per_rank", 1, 4096, config.threads_per_rank);
-  config.loader_threads = table.integer("loader_threads", 1, 256, config.loader_threads);
   config.wait_limit_seconds = table.integer("wait_limit_seconds", 1, kMost, config.wait_limit_seconds);
   table.reject_unknown_keys();
   return config;
@@ -142,8 +160,9 @@ void reject_unknown_tables(TomlReader& root, std::initializer_list<const char*> 
 bool changes_numbers(const ResolvedKey& key) {
   // `stage` and `compat` are only the defaults of keys that count themselves.
   static const std::set<std::string> kSameBits = {
-      "data.on_bad_sample", "data.max_bad_samples", "train.recompute", "train.recompute_blocks",
-      "train.stage",        "model.compat",         "train.precision", "model.left_padding"};
+      "data.on_bad_sample",  "data.max_bad_samples", "data.threads",           "data.prefetch_bytes",
+      "data.image_cache_gb", "train.recompute",      "train.recompute_blocks", "train.stage",
+      "model.compat",        "train.precision",      "model.left_padding"};
   const std::string table = key.name.substr(0, key.name.find('.'));
   return !key.is_path && table != "run" && table != "sharding" && table != "checkpoint" &&
          !kSameBits.contains(key.name);

@@ -21,9 +21,10 @@ L2Wrap l2wrap_of(const std::string& name);
 
 struct TrainConfig {
   std::int64_t stage = 2;
-  std::int64_t steps = 0;              ///< optimizer updates of the whole run; the schedule's length
-  std::int64_t global_batch_size = 0;  ///< samples a step
-  std::int64_t micro_batch_size = 1;   ///< samples a micro-batch
+  std::int64_t steps = 0;                ///< optimizer updates of the whole run; the schedule's length
+  std::int64_t global_batch_size = 0;    ///< samples a step; 0: `global_batch_tokens` says how many
+  std::int64_t global_batch_tokens = 0;  ///< a step takes samples until it holds so many tokens
+  std::int64_t micro_batches = 0;        ///< of a step
   TrainableParts trainable;
   L2Wrap l2wrap = L2Wrap::kSupervised;
   std::string precision = "auto";  ///< see choose_compute()
@@ -31,8 +32,6 @@ struct TrainConfig {
   std::vector<bool>
       recompute;  ///< per block: run its forward again in backward instead of keeping activations
   std::uint64_t seed = 0;
-
-  std::int64_t micro_batches() const { return global_batch_size / micro_batch_size; }
 };
 
 struct OptimizerConfig {
@@ -52,7 +51,6 @@ struct RunConfig {
   std::filesystem::path directory;
   std::string device = "auto";  ///< see choose_compute()
   std::int64_t threads_per_rank = 1;
-  std::int64_t loader_threads = 1;
   std::int64_t wait_limit_seconds = 1800;
 };
 

@@ -59,7 +59,7 @@ at::Tensor EagerModel::norm(const at::Tensor& x, const std::string& name) const 
 at::Tensor EagerModel::inputs(const PaddedBatch& batch) const {
   const at::Tensor is_image = batch.token_ids == data::kImageToken;
   const at::Tensor x = at::embedding((*this)["rwkv.emb.weight"], batch.token_ids.masked_fill(is_image, 0));
-  if (batch.pixels.empty() || batch.pixels.begin()->second.size(0) == 0) return x;
+  if (batch.pixels.empty() || batch.pixels.begin()->second.empty()) return x;
   const at::Tensor features = model_.encode_images(batch.pixels);
   const at::Tensor gate = at::sigmoid(at::linear(features, (*this)["proj.gate.weight"]));
   const at::Tensor projected = norm(at::linear(features * gate, (*this)["proj.o_proj.weight"]), "proj.ln_v");

@@ -17,7 +17,7 @@ namespace vrwkv::bench {
 struct PaddedBatch {
   at::Tensor token_ids;  ///< (B, T); kImageToken where an image goes, 0 in the padding
   at::Tensor labels;     ///< (B, T); kIgnoreIndex in the padding
-  std::map<std::int64_t, at::Tensor> pixels;
+  std::map<std::int64_t, std::vector<at::Tensor>> pixels;
 };
 PaddedBatch pad(const data::MicroBatch& batch);
 

@@ -15,85 +15,19 @@
 #include <cmath>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "bench/trainer/eager_model.h"
 #include "bench/trainer/step_shapes.h"
+#include "bench/trainer/trainer_step.h"
 #include "common/error.h"
 #include "common/flush_to_zero.h"
 #include "common/mpi/environment.h"
-#include "sharding/grad_norm.h"
-#include "sharding/gradient_reducer.h"
-#include "sharding/mpi_collectives.h"
-#include "sharding/sharded_adamw.h"
-#include "trainer/block_schedule.h"
 
 namespace vrwkv::bench {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr double kLearningRate = 1e-4, kBeta1 = 0.9, kBeta2 = 0.99, kEpsilon = 1e-8, kClip = 1.0;
-
-struct StepResult {
-  double loss = 0;
-  double grad_norm = 0;
-};
-
-/// Away from the initialisation, whose blocks change nothing.
-model::VisualRwkv make_model(const model::ModelConfig& config) {
-  model::VisualRwkv model(config, /*seed=*/1);
-  at::manual_seed(2);
-  for (const auto& [name, tensor] : model.parameters())
-    if (!name.starts_with("vit.")) at::Tensor(tensor).add_(at::randn(tensor.sizes()), 0.02);
-  return model;
-}
-
-std::vector<NamedTensor> trainable_of(const model::VisualRwkv& model, const trainer::TrainableParts& parts) {
-  std::vector<NamedTensor> result;
-  for (const auto& parameter : model.parameters()) {
-    if (!parts.includes(parameter.name)) continue;
-    result.push_back(parameter);
-    result.back().tensor.requires_grad_(true);
-  }
-  return result;
-}
-
-/// What trainer::Trainer does in one step, without data, metrics and checkpoints.
-class OurStep {
- public:
-  OurStep(const model::VisualRwkv& model, const trainer::TrainableParts& parts, const data::MicroBatch& batch,
-          const mpi::Communicator& world)
-      : batch_(batch),
-        parameters_(trainable_of(model, parts)),
-        layout_(parameters_.numel(), world.size()),
-        collectives_(world),
-        reducer_(layout_, collectives_, /*micro_batches=*/1),
-        optimizer_(parameters_, layout_, collectives_),
-        schedule_(model, parameters_, {.recompute = {}, .l2wrap = trainer::L2Wrap::kOff}) {}
-
-  StepResult operator()() {
-    const trainer::BatchScale scale = {.samples = batch_.sequence_starts.numel(), .penalty_positions = 0};
-    StepResult result;
-    result.loss = schedule_.run(batch_, scale, reducer_.leaf()).loss;
-    reducer_.finish_leaf();
-    const at::Tensor gradient = reducer_.reduce();
-    result.grad_norm = sharding::global_grad_norm(gradient, layout_, collectives_);
-    const double excess = (result.grad_norm + 1e-6) / kClip;
-    optimizer_.step(gradient, excess > 1 ? 1 / excess : 1,
-                    {kLearningRate, kBeta1, kBeta2, kEpsilon, /*weight_decay=*/0, ++steps_});
-    return result;
-  }
-
- private:
-  const data::MicroBatch& batch_;
-  sharding::FlatParameters parameters_;
-  sharding::ShardLayout layout_;
-  sharding::MpiCollectives collectives_;
-  sharding::GradientReducer reducer_;
-  sharding::ShardedAdamw optimizer_;
-  trainer::BlockSchedule schedule_;
-  std::int64_t steps_ = 0;
-};
 
 class EagerStep {
  public:
@@ -161,7 +95,7 @@ Json measure(const StepShape& shape, int threads, int repetitions, const mpi::Co
   const model::VisualRwkv model = make_model(shape.model);
   const data::MicroBatch batch = make_batch(shape, model.image_sizes());
   EagerStep eager(model, parts, batch);
-  OurStep ours(model, parts, batch, world);
+  TrainerStep ours(model, parts, batch, world);
   require_agreement(ours(), eager(), shape.name);
 
   std::vector<double> our_seconds, eager_seconds, ratios;
@@ -199,12 +133,14 @@ std::string commit() {
 }
 
 int run(int argc, char** argv) {
+  std::set<std::string> known;
+  for (const StepShape& shape : step_shapes()) known.insert(shape.name);
   std::vector<std::string> names = {"smallest", "quickstart"};
   std::vector<int> threads = {1, 2};
   int repetitions = 9;
   CLI::App app("One training step: the trainer against eager LibTorch. Prints JSON.");
-  app.add_option("--shape", names, "smallest, quickstart or 0b1 (repeatable)")
-      ->check(CLI::IsMember({"smallest", "quickstart", "0b1"}))
+  app.add_option("--shape", names, "Models and micro-batches (repeatable)")
+      ->check(CLI::IsMember(known))
       ->capture_default_str();
   app.add_option("--threads", threads, "Thread counts, one after the other")->check(CLI::PositiveNumber);
   app.add_option("--repetitions", repetitions, "Timed steps of each side")->check(CLI::PositiveNumber);
@@ -214,10 +150,9 @@ int run(int argc, char** argv) {
   Json report = {
       {"benchmark", "trainer_step"}, {"commit", commit()},      {"device", "cpu"}, {"dtype", "fp32"},
       {"repetitions", repetitions},  {"results", Json::array()}};
-  for (const StepShape& shape : step_shapes()) {
-    if (std::find(names.begin(), names.end(), shape.name) == names.end()) continue;
-    for (const int count : threads) report["results"].push_back(measure(shape, count, repetitions, world));
-  }
+  for (const std::string& name : names)
+    for (const int count : threads)
+      report["results"].push_back(measure(step_shape(name), count, repetitions, world));
   fmt::print("{}\n", report.dump(2));
   return 0;
 }

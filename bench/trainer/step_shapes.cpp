@@ -3,6 +3,10 @@
 
 #include <ATen/ATen.h>
 
+#include <utility>
+
+#include "common/error.h"
+
 namespace vrwkv::bench {
 namespace {
 
@@ -42,9 +46,38 @@ StepShape published() {
   return shape;
 }
 
+/// The published language model on 4 rows of `tokens`, of which the last `answer` are supervised.
+StepShape four_rows(const char* name, std::int64_t tokens, std::int64_t answer) {
+  StepShape shape = {.name = name, .model = published().model, .samples = {}};
+  shape.samples.assign(4, {0, tokens - answer, answer});
+  return shape;
+}
+
+/// Rows of whole chunks of tokens, so that what is written in Python can take it too.
+StepShape smallest_rows() {
+  StepShape shape = {.name = "smallest_rows", .model = {}, .samples = {{0, 12, 52}, {0, 60, 4}}};
+  shape.model.language_model = {.n_layer = 2, .n_embd = 64, .head_size = 32, .vocabulary_size = 512};
+  return shape;
+}
+
 }  // namespace
 
-std::vector<StepShape> step_shapes() { return {smallest(), quickstart(), published()}; }
+std::vector<StepShape> step_shapes() {
+  return {smallest(),
+          quickstart(),
+          published(),
+          four_rows("rows", 512, 511),
+          four_rows("answers", 512, 128),
+          four_rows("short_rows", 256, 255),
+          four_rows("short_answers", 256, 64),
+          smallest_rows()};
+}
+
+StepShape step_shape(const std::string& name) {
+  for (StepShape& shape : step_shapes())
+    if (shape.name == name) return std::move(shape);
+  throw ConfigError("step_shape: there is no shape {}.", name);
+}
 
 data::MicroBatch make_batch(const StepShape& shape, const std::vector<std::int64_t>& image_sizes) {
   at::manual_seed(1);

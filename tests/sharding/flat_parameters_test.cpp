@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "common/error.h"
 #include "sharding/shard_layout.h"
@@ -58,6 +59,25 @@ TEST(FlatParameters, GradientViewsShareTheFlatTensor) {
   EXPECT_EQ(gradient.slice(0, 32, 36).sum().item<float>(), 12);
   EXPECT_EQ(gradient.sum().item<float>(), 12);
   EXPECT_THROW(flat.views(at::zeros({10})), ShapeError);
+}
+
+TEST(FlatParameters, InBf16AreRoundedMastersWithGradientsInFp32) {
+  const at::Tensor matrix = at::randn({3, 7}).requires_grad_(), vector = at::randn({5}).requires_grad_();
+  const at::Tensor value = matrix.detach().clone(), kept = vector.detach().clone();
+  const FlatParameters flat({{"matrix", matrix}, {"vector", vector}},
+                            [](const NamedTensor& parameter) { return parameter.name == "matrix"; });
+  EXPECT_TRUE(flat.view(flat.flat(), 0).equal(value));
+  EXPECT_EQ(matrix.scalar_type(), at::kBFloat16);
+  EXPECT_TRUE(matrix.detach().equal(value.to(at::kBFloat16)));
+  EXPECT_TRUE(vector.detach().equal(kept));
+  EXPECT_TRUE(flat.entries()[0].in_bf16);
+  EXPECT_FALSE(flat.entries()[1].in_bf16);
+  flat.rounded().fill_(2);
+  EXPECT_TRUE(matrix.detach().equal(at::full({3, 7}, 2.0).to(at::kBFloat16)));
+  EXPECT_TRUE(vector.detach().equal(kept));
+  const auto gradients =
+      torch::autograd::grad({(matrix.to(at::kFloat) * value).sum() + vector.sum()}, {matrix, vector});
+  EXPECT_EQ(gradients[0].scalar_type(), at::kFloat);
 }
 
 TEST(FlatParameters, RefusesWhatItCannotHold) {

@@ -63,6 +63,42 @@ TEST(ShardedAdamw, PaddingStaysZero) {
   EXPECT_EQ(padding.view(at::kInt).count_nonzero().item<std::int64_t>(), 0);
 }
 
+// The masters are those of a run in fp32, to the bit; the others get theirs rounded, in half the bytes.
+TEST(ShardedAdamw, RoundsWhatIsComputedWithInBf16OnEveryRank) {
+  const auto world = mpi::Communicator::duplicate(MPI_COMM_WORLD);
+  MpiCollectives wide_messages(world), messages(world);
+  FlatParameters wide(test::example_parameters());
+  FlatParameters mixed(test::example_parameters(),
+                       [](const NamedTensor& parameter) { return parameter.tensor.numel() > 100; });
+  const ShardLayout layout(wide.numel(), world.size());
+  ShardedAdamw wide_optimizer(wide, layout, wide_messages), optimizer(mixed, layout, messages);
+  const auto expect_same_parameters = [&] {
+    for (std::size_t i = 0; i < wide.entries().size(); ++i) {
+      const at::Tensor& master = wide.tensors()[i].tensor;
+      EXPECT_TRUE(
+          mixed.tensors()[i].tensor.equal(mixed.entries()[i].in_bf16 ? master.to(at::kBFloat16) : master))
+          << i;
+    }
+    EXPECT_TRUE(optimizer.master().equal(wide_optimizer.master()));
+  };
+  expect_same_parameters();
+  for (std::int64_t step = 1; step <= 3; ++step) {
+    const at::Tensor gradient =
+        test::scattered_values({layout.padded_numel()}, static_cast<std::uint64_t>(step))
+            .slice(0, layout.shard_begin(world.rank()), layout.shard_end(world.rank()));
+    wide_optimizer.step(gradient, 1.0, test::example_update(step));
+    optimizer.step(gradient, 1.0, test::example_update(step));
+    expect_same_parameters();
+  }
+  const std::int64_t vectors = 77 + 5 + 9;  // fp32, sent by whoever owns them
+  EXPECT_LE(messages.bytes_sent(), wide_messages.bytes_sent() / 2 + 3 * vectors * 4 * (world.size() - 1));
+  for (ShardedAdamw* loaded : {&wide_optimizer, &optimizer}) {
+    loaded->master().mul_(1.1);
+    loaded->gather_parameters();
+  }
+  expect_same_parameters();
+}
+
 TEST(ShardedAdamw, RefusesForeignLayoutsAndGradients) {
   const auto world = mpi::Communicator::duplicate(MPI_COMM_WORLD);
   MpiCollectives collectives(world);

@@ -51,8 +51,8 @@ TEST(TrainerConfig, ReadsEveryTable) {
   const TrainerConfig config = read(test::tiny_run_toml());
   EXPECT_EQ(config.model.language_model.n_layer, 2);
   EXPECT_EQ(config.model.vision.tokens_per_image, 4);
-  EXPECT_EQ(config.data.file, "/cfg/mix.json");
-  EXPECT_EQ(config.train.micro_batches(), 12);
+  EXPECT_EQ(config.data.sources.at(0).file, "/cfg/mix.json");
+  EXPECT_EQ(config.train.micro_batches, 12);
   EXPECT_THAT(config.train.trainable.names(), ElementsAre("projector", "blocks", "head"));
   EXPECT_THAT(config.train.recompute, ElementsAre(false, false));
   EXPECT_EQ(config.train.seed, 3U);
@@ -63,6 +63,19 @@ TEST(TrainerConfig, ReadsEveryTable) {
   EXPECT_EQ(config.bucket_elements, 65536);
   EXPECT_EQ(config.checkpoint.every_steps, 2);
   EXPECT_EQ(config.run.directory, "/cfg/run");
+}
+
+TEST(TrainerConfig, AGlobalBatchMayBeInTokens) {
+  std::string text = test::tiny_run_toml();
+  const std::string sizes = "global_batch_size = 24\nmicro_batch_size = 2\n";
+  text.replace(text.find(sizes), sizes.size(), "global_batch_tokens = 5000\nmicro_batches = 7\n");
+  const TrainerConfig config = read(text);
+  EXPECT_EQ(config.train.global_batch_size, 0);
+  EXPECT_EQ(config.train.global_batch_tokens, 5000);
+  EXPECT_EQ(config.train.micro_batches, 7);
+  EXPECT_EQ(read(config.resolved_toml).train.micro_batches, 7) << "what is stored reads back";
+  text.erase(text.find("micro_batches = 7\n"), 18);
+  EXPECT_THAT(message_of<ConfigError>([&] { read(text); }), HasSubstr("micro_batches': is missing"));
 }
 
 TEST(TrainerConfig, TheRunDirectoryOfTheCommandLineWins) {
@@ -123,6 +136,9 @@ std::vector<Mistake> mistakes() {
       {"train", "global_batch_size", "true", "is a TOML boolean"},
       {"train", "micro_batch_size", "-1", range},
       {"train", "micro_batch_size", "5", "5 does not divide global_batch_size 24"},
+      {"train", "global_batch_tokens", "-1", range},
+      {"train", "global_batch_size", "4\nglobal_batch_tokens = 100", "stands beside global_batch_tokens"},
+      {"train", "micro_batches", "3", "is only read with global_batch_tokens"},
       {"train", "trainable", "[\"projctor\"]", "'projctor' is none of"},
       {"train", "trainable", "\"projector\"", string},
       {"train", "trainable", "[]", "is empty (nothing would learn)"},
@@ -153,7 +169,7 @@ std::vector<Mistake> mistakes() {
       {"run", "directory", "5", integer},
       {"run", "device", "\"gpu\"", "is none of"},
       {"run", "threads_per_rank", "0", range},
-      {"run", "loader_threads", "0", range},
+      {"data", "threads", "-1", range},
       {"run", "wait_limit_seconds", "0", range},
       {"data", "context_length", "0", range},
       {"data", "on_bad_sample", "\"skp\"", "Did you mean 'skip'?"},
@@ -270,7 +286,7 @@ TEST(TrainerConfig, PublishedPathsAreDefaults) {
       text + "\n[paths]\nsiglip = \"s.bin\"\ninitial_model = \"../m.pth\"\ndata_file = \"other.json\"\n");
   EXPECT_EQ(config.published.siglip, "/cfg/s.bin");
   EXPECT_EQ(config.initial_model, "/m.pth");
-  EXPECT_EQ(config.data.file, "/cfg/mix.json") << "the key itself wins";
+  EXPECT_EQ(config.data.sources.at(0).file, "/cfg/mix.json") << "the key itself wins";
 }
 
 TEST(TrainerConfig, CompatSetsDefaultsOnly) {

@@ -60,8 +60,28 @@ class TrainerRefusals : public test::TrainerRunTest {
 // 24 samples a step, 24 in the file: each step sees all of them.
 TEST_F(TrainerRefusals, ABadSampleEndsTheRunAndIsNamed) {
   add_bad_samples();
-  const std::string message = refusal(ExitCode::kDataRefused, {});
-  EXPECT_THAT(message, AllOf(HasSubstr("mix.json: sample '"), HasSubstr("on_bad_sample = \"skip\"")));
+  const std::string message = refusal(ExitCode::kDataRefused, {"data.on_bad_sample=stop"});
+  EXPECT_THAT(message, AllOf(HasSubstr("mix.json: sample '"), HasSubstr("or \"skip\"")));
+  if (world_.rank() == 0) {
+    EXPECT_THAT(data::Quarantine::read(run_folder("run") / "quarantine.json").samples(), SizeIs(2));
+  }
+  world_.barrier("list");
+}
+
+// The samples of a list are replaced before the deal: with another list a rank would hold other samples.
+TEST_F(TrainerRefusals, RanksThatLeaveOutOtherSamplesAreRefused) {
+  if (world_.size() == 1) GTEST_SKIP() << "one rank cannot differ from another";
+  add_bad_samples();
+  train("first", {}, until(1));
+  if (world_.rank() == 0) {
+    auto list = data::Quarantine::read(run_folder("first") / "quarantine.json");
+    list.add({5, "sample-5", "somebody said so"});
+    list.write(folder_.path() / "longer.json");
+  }
+  world_.barrier("lists");
+  const std::string list = world_.rank() == 0 ? "first/quarantine.json" : "longer.json";
+  EXPECT_THAT(refusal(ExitCode::kDataRefused, {"data.quarantine=" + list}),
+              HasSubstr("another [data] quarantine, than rank 0"));
 }
 
 TEST_F(TrainerRefusals, SkippedSamplesAreCountedAndTheRestTrains) {
@@ -78,7 +98,7 @@ TEST_F(TrainerRefusals, TooManySkippedSamplesEndTheRunAlsoAcrossResumes) {
   const std::vector<std::string> settings = {"data.on_bad_sample=skip", "data.max_bad_samples=5"};
   EXPECT_EQ(train("run", settings, until(2)).step, 2);
   EXPECT_THAT(refusal(ExitCode::kDataRefused, settings),
-              HasSubstr("6 bad samples skipped so far (max_bad_samples = 5)"));
+              HasSubstr("6 bad samples so far (max_bad_samples = 5)"));
 }
 
 TEST_F(TrainerRefusals, DataThatIsNotThereIsRefusedBeforeTheRunDirectoryIsMade) {

@@ -65,14 +65,15 @@ class TrainerRunTest : public ::testing::Test {
   std::filesystem::path run_folder(const std::string& name) const { return folder_.path() / name; }
 
   trainer::TrainSummary train(const std::string& run, std::vector<std::string> settings = {},
-                              const trainer::TrainOptions& options = {}) const {
-    return train_on(world_, run, std::move(settings), options);
+                              const trainer::TrainOptions& options = {},
+                              const trainer::Compute& compute = {}) const {
+    return train_on(world_, run, std::move(settings), options, compute);
   }
   /// Collective; the other ranks wait.
   void train_alone(const std::string& run, std::vector<std::string> settings = {},
-                   const trainer::TrainOptions& options = {}) const {
+                   const trainer::TrainOptions& options = {}, const trainer::Compute& compute = {}) const {
     const auto alone = world_.split(world_.rank() == 0 ? 0 : 1, world_.rank());
-    if (world_.rank() == 0) train_on(alone, run, std::move(settings), options);
+    if (world_.rank() == 0) train_on(alone, run, std::move(settings), options, compute);
     world_.barrier("run of one rank");
   }
 
@@ -93,11 +94,11 @@ class TrainerRunTest : public ::testing::Test {
 
  private:
   trainer::TrainSummary train_on(const mpi::Communicator& ranks, const std::string& run,
-                                 std::vector<std::string> settings,
-                                 const trainer::TrainOptions& options) const {
+                                 std::vector<std::string> settings, const trainer::TrainOptions& options,
+                                 const trainer::Compute& compute) const {
     settings.push_back("run.directory=" + run);
     const trainer::TrainerConfig config = tiny_run_config(folder_.path(), settings);
-    return trainer::Trainer(config, options, trainer::Compute{}, ranks).run();
+    return trainer::Trainer(config, options, compute, ranks).run();
   }
 };
 

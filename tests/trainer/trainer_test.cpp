@@ -38,8 +38,8 @@ TEST_F(TrainerTest, ARunOfAllRanksHasTheBitsOfARunOfOne) {
 
 // 12 micro-batches are dealt 3, 3, 3, 3 or 6, 6; with 3 buckets of one shard block or one of all.
 TEST_F(TrainerTest, BucketsAndLoaderThreadsChangeNoBit) {
-  train("one", {"sharding.bucket_elements=65536", "run.loader_threads=1"});
-  train("other", {"sharding.bucket_elements=16777216", "run.loader_threads=3"});
+  train("one", {"sharding.bucket_elements=65536", "data.threads=1"});
+  train("other", {"sharding.bucket_elements=16777216", "data.threads=3"});
   expect_equal_runs("one", "other");
 }
 
@@ -87,6 +87,27 @@ TEST_F(TrainerTest, AnInterruptedRunEndsLikeAnUnbrokenOneOnAnyRanks) {
   expect_equal_runs("unbroken", "broken");
 }
 
+// A GPU's type, with the same roundings on a CPU. Parameters are computed with in bf16, and stored as they
+// are.
+TEST_F(TrainerTest, ARunInBf16HasTheSameBitsOnAnyRanksAndAfterAnInterruption) {
+  train_alone("fp32", {"train.stage=2"}, until(1));
+  const Compute bf16{.type = c10::kBFloat16};
+  train_alone("alone", {"train.stage=2"}, {}, bf16);
+  train("together", {"train.stage=2"}, until(3), bf16);
+  train("together", {"train.stage=2"}, {}, bf16);
+  expect_equal_runs("alone", "together");
+  const auto start = checkpoint::load_parameters(checkpoint::resolve(run_folder("fp32")));
+  bool below_bf16 = false;  // whether anything that learns has more digits than bf16
+  for (const auto& [name, tensor] : checkpoint::load_parameters(checkpoint::resolve(run_folder("alone")))) {
+    if (TrainableParts::of_stage(2).includes(name)) {
+      below_bf16 = below_bf16 || !tensor.equal(tensor.to(at::kBFloat16).to(at::kFloat));
+    } else {
+      EXPECT_TRUE(test::same_bits(tensor, start.at(name))) << name;
+    }
+  }
+  EXPECT_TRUE(below_bf16);
+}
+
 TEST_F(TrainerTest, AFinishedRunStaysAsItIs) {
   train("run", {}, until(2));
   const auto rows = test::numbers_of(run_folder("run"));
@@ -131,7 +152,7 @@ TEST_F(TrainerTest, AModelLoadsWithTheConfigurationItWasTrainedBy) {
   train("run", {}, until(1));
   const LoadedModel loaded = load_model(run_folder("run"));
   EXPECT_EQ(loaded.checkpoint, run_folder("run") / "checkpoints/step-00000001");
-  EXPECT_EQ(loaded.config.data.file, folder_.path() / "mix.json");
+  EXPECT_EQ(loaded.config.data.sources.at(0).file, folder_.path() / "mix.json");
   const auto stored = checkpoint::load_parameters(loaded.checkpoint);
   for (const auto& [name, tensor] : loaded.model.parameters())
     EXPECT_TRUE(test::same_bits(tensor, stored.at(name))) << name;

@@ -6,7 +6,7 @@
 
 #include "common/mpi/all_or_none.h"
 #include "data/batch.h"
-#include "data/conversation.h"
+#include "data/text/conversation.h"
 #include "trainer/eval/generate.h"
 
 namespace vrwkv::eval {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "common/mpi/communicator.h"
-#include "data/sample_file.h"
 #include "data/sample_reader.h"
+#include "data/text/sample_file.h"
 #include "trainer/model/visual_rwkv.h"
 
 namespace vrwkv::eval {

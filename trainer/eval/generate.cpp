@@ -6,7 +6,8 @@
 
 #include <algorithm>
 
-#include "data/python_text.h"
+#include "data/text/python_text.h"
+#include "kernels/fp32_product.h"
 #include "trainer/model/layers.h"
 
 namespace vrwkv::eval {
@@ -22,8 +23,10 @@ std::int64_t advance(const model::VisualRwkv& model, at::Tensor x, model::RwkvSt
     x = result.x;
     v_first = result.v_first;
   }
-  const at::Tensor last = model.final_norm(x.narrow(1, x.size(1) - 1, 1)).view({-1});
-  return at::mv(model::typed_as(model.head(), last), last).argmax().item<std::int64_t>();
+  const at::Tensor last = model.final_norm(x.narrow(1, x.size(1) - 1, 1)).view({1, -1});
+  // Of logits in bf16 some would be equal, and the first of them chosen.
+  const at::Tensor logits = kernels::fp32_product(last, model::typed_as(model.head(), last).t());
+  return logits.argmax().item<std::int64_t>();
 }
 
 /// Chooses the next token again and again; `given` is what was said since the last choice, as embeddings.
@@ -63,8 +66,8 @@ std::string generate(const model::VisualRwkv& model, const data::Tokenizer& toke
   const at::NoGradGuard no_grad;
   at::Tensor x = model.embed(prompt.token_ids);
   if (prompt.image_starts.numel() > 0)
-    x = model::VisualRwkv::place_images(x, model.project_images(model.encode_images(prompt.pixels)),
-                                        prompt.image_starts);
+    x = model::VisualRwkv::place_images(
+        x, model.project_images(model.pool_images(model.encode_images(prompt.pixels))), prompt.image_starts);
   Decoder decoder(model, options);
   std::vector<std::int64_t> answer;
   while (static_cast<std::int64_t>(answer.size()) < options.max_new_tokens) {

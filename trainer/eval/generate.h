@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "data/batch.h"
-#include "data/tokenizer.h"
+#include "data/text/tokenizer.h"
 #include "trainer/model/visual_rwkv.h"
 
 namespace vrwkv::eval {

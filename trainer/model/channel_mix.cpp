@@ -30,8 +30,8 @@ at::Tensor ChannelMix::operator()(const at::Tensor& x, const LayerNorm& norm,
   if (state != nullptr) state->ffn_shift = shifted.last.unsqueeze(0);
   const at::Tensor mixed =
       shifted.mixed.squeeze(0);  // its gradient is a view, that of mixed[0] would be a copy
-  const at::Tensor hidden = kernels::relu_squared(at::mm(mixed, typed_as(key_, mixed).t()));
-  return at::mm(hidden, typed_as(value_, hidden).t()).unsqueeze(0);
+  const at::Tensor hidden = kernels::relu_squared(project(mixed, key_));
+  return project(hidden, value_, shifted.x).unsqueeze(0);
 }
 
 }  // namespace vrwkv::model

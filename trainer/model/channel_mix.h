@@ -10,7 +10,8 @@
 
 namespace vrwkv::model {
 
-/// RWKV-7's channel mix:  W_value relu(W_key (n + (shift(n) - n) x_k))^2 with n = norm(x), 4 C wide inside.
+/// RWKV-7's channel mix and the sum around it:  x + W_value relu(W_key (n + (shift(n) - n) x_k))^2 with
+/// n = norm(x), 4 C wide inside.
 class ChannelMix {
  public:
   ChannelMix(const LanguageModelConfig& config, std::int64_t layer, const ParameterFactory& parameters);

@@ -14,11 +14,9 @@ at::Tensor register_tokens(const ParameterFactory& parameters, const DinoV2Confi
 }  // namespace
 
 DinoV2::DinoV2(const DinoV2Config& config, const ParameterFactory& parameters)
-    : VisionEncoder({.image_size = config.image_size,
-                     .patches = config.grid() * config.grid(),
-                     .grid = config.grid(),
-                     .feature_width = config.feature_width()},
-                    kImageNetPixels),
+    : VisionEncoder(
+          {.image_size = config.image_size, .grid = config.grid(), .feature_width = config.feature_width()},
+          kImageNetPixels),
       cls_token_(parameters.normal("cls_token", {1, 1, config.width}, kTokenDeviation)),
       reg_token_(register_tokens(parameters, config)),
       pos_embed_(parameters.normal("pos_embed", {1, grid() * grid(), config.width}, kTokenDeviation)),

@@ -2,13 +2,48 @@
 #include "trainer/model/layers.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
+#include <optional>
+
+#include "kernels/fp32_product.h"
 
 namespace vrwkv::model {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+class Projection : public torch::autograd::Function<Projection> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            const std::optional<at::Tensor>& summand) {
+    context->save_for_backward({x, weight});
+    context->saved_data["adds"] = summand.has_value();
+    const at::Tensor transposed = typed_as(weight, x).t();
+    return summand ? at::addmm(*summand, x, transposed) : at::mm(x, transposed);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& d_outputs) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &weight = saved[1], &d_out = d_outputs[0];
+    variable_list gradients(3);
+    if (context->needs_input_grad(0)) gradients[0] = at::mm(d_out, typed_as(weight, d_out));
+    if (context->needs_input_grad(1)) gradients[1] = kernels::fp32_product(d_out.t(), x);
+    if (context->saved_data["adds"].toBool()) gradients[2] = d_out;
+    return gradients;
+  }
+};
+
+}  // namespace
 
 at::Tensor typed_as(const at::Tensor& parameter, const at::Tensor& x) {
   return parameter.to(x.scalar_type());
+}
+
+at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& summand) {
+  return Projection::apply(x, weight, summand.defined() ? std::optional(summand) : std::nullopt);
 }
 
 at::Tensor to_device(const at::Tensor& tensor, c10::Device device) {

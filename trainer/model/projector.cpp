@@ -20,10 +20,10 @@ Projector::Projector(ProjectorKind kind, std::int64_t feature_width, std::int64_
 }
 
 at::Tensor Projector::operator()(const at::Tensor& features) const {
-  const at::Tensor out = typed_as(out_, features);
-  if (!norm_) return at::linear(features, out);
-  const at::Tensor gate = at::sigmoid(at::linear(features, typed_as(gate_, features)));
-  return (*norm_)(at::linear(features * gate, out));
+  const at::Tensor flat = features.flatten(0, 1);
+  const at::Tensor gated = norm_ ? flat * at::sigmoid(project(flat, gate_)) : flat;
+  const at::Tensor projected = project(gated, out_).unflatten(0, {features.size(0), features.size(1)});
+  return norm_ ? (*norm_)(projected) : projected;
 }
 
 }  // namespace vrwkv::model

@@ -35,8 +35,7 @@ RwkvBlock::Result RwkvBlock::operator()(const at::Tensor& x, const at::Tensor& v
                                         const at::Tensor& sequence_starts, LayerState* state) const {
   const at::Tensor input = ln0_ ? (*ln0_)(x) : x;
   const TimeMix::Result mixed = time_mix_(input, ln1_, v_first, sequence_starts, state);
-  const at::Tensor attended = input + mixed.y;
-  return {attended + channel_mix_(attended, ln2_, sequence_starts, state), mixed.v_first};
+  return {channel_mix_(mixed.x, ln2_, sequence_starts, state), mixed.v_first};
 }
 
 Rwkv::Rwkv(const LanguageModelConfig& config, const ParameterFactory& parameters)

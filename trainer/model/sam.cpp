@@ -60,11 +60,9 @@ at::Tensor SamBlock::attention(const at::Tensor& x) const {
 }
 
 Sam::Sam(const SamConfig& config, const ParameterFactory& parameters)
-    : VisionEncoder({.image_size = config.image_size,
-                     .patches = config.patches_per_side() * config.patches_per_side(),
-                     .grid = config.grid(),
-                     .feature_width = config.feature_width()},
-                    kImageNetPixels),
+    : VisionEncoder(
+          {.image_size = config.image_size, .grid = config.grid(), .feature_width = config.feature_width()},
+          kImageNetPixels),
       pos_embed_(parameters.normal("pos_embed",
                                    {1, config.patches_per_side(), config.patches_per_side(), config.width},
                                    kTokenDeviation)),

@@ -20,11 +20,9 @@ void list_unused_pooling(const ParameterFactory& parameters, const SiglipConfig&
 }  // namespace
 
 Siglip::Siglip(const SiglipConfig& config, const ParameterFactory& parameters)
-    : VisionEncoder({.image_size = config.image_size,
-                     .patches = config.grid() * config.grid(),
-                     .grid = config.grid(),
-                     .feature_width = config.feature_width()},
-                    kHalfPixels),
+    : VisionEncoder(
+          {.image_size = config.image_size, .grid = config.grid(), .feature_width = config.feature_width()},
+          kHalfPixels),
       pos_embed_(parameters.normal("pos_embed", {1, grid() * grid(), config.width}, kTokenDeviation)),
       patch_embed_(parameters, config.patch_size, config.width) {
   const VitBlock::Sizes sizes{config.width, config.heads, config.mlp_hidden, /*layer_scale=*/false};

@@ -91,10 +91,11 @@ TimeMix::Result TimeMix::operator()(const at::Tensor& x, const LayerNorm& norm, 
                     by_head(operands.a), by_head(operands.b), sequence_starts,
                     state != nullptr ? state->wkv : at::Tensor(), {.decay_input = kernels::DecayInput::kRaw});
   if (state != nullptr) state->wkv = wkv.final_state;
-  const at::Tensor gated = kernels::norm_bonus_gate(wkv.y.view_as(in.r), in.r, operands.k, operands.v, in.g,
-                                                    ln_x_weight_, ln_x_bias_, r_k_, kGroupEpsilon);
-  const at::Tensor y = at::mm(gated, typed_as(output_, gated).t());
-  return {y.unsqueeze(0), layer_ == 0 ? operands.v.unsqueeze(0) : v_first};
+  const at::Tensor v = wkv.v.view_as(in.r);
+  const at::Tensor gated =
+      kernels::norm_bonus_gate(wkv.y.view_as(in.r), wkv.r.view_as(in.r), wkv.k.view_as(in.r), v, in.g,
+                               ln_x_weight_, ln_x_bias_, r_k_, kGroupEpsilon);
+  return {project(gated, output_, in.x).unsqueeze(0), (layer_ == 0 ? v : operands.v_first).unsqueeze(0)};
 }
 
 }  // namespace vrwkv::model

@@ -16,7 +16,8 @@ namespace vrwkv::model {
 /// LayerNorm's epsilon in the language model.
 inline constexpr double kRwkvEpsilon = 1e-5;
 
-/// RWKV-7's time mix. With n = norm(x) and m_c = n + (shift(n) - n) x_c for c in r, w, k, v, a, g:
+/// RWKV-7's time mix and the sum around it. With n = norm(x) and m_c = n + (shift(n) - n) x_c for c in r, w,
+/// k, v, a, g:
 ///
 ///   r = W_r m_r;   k = W_k m_k;   v = W_v m_v
 ///   w = w0 + tanh(m_w w1) w2                                    d = exp(-e^-1/2 sigmoid(w)) >= 0.545
@@ -24,13 +25,13 @@ inline constexpr double kRwkvEpsilon = 1e-5;
 ///   a = sigmoid(a0 + m_a a1 a2);   g = sigmoid(m_g g1) g2
 ///   kk = k k_k, each head divided by its norm;   k = k (1 + (a - 1) k_a)
 ///   y = GroupNorm_heads(wkv(r, w, k, v, -kk, kk a)) + (per head: sum r k r_k) v
-///   out = W_o (y g)
+///   out = x + W_o (y g)
 class TimeMix {
  public:
   TimeMix(const LanguageModelConfig& config, std::int64_t layer, const ParameterFactory& parameters);
 
   struct Result {
-    at::Tensor y;        ///< (1, T, C)
+    at::Tensor x;        ///< (1, T, C)
     at::Tensor v_first;  ///< (1, T, C)
   };
   /// @param x        (1, T, C), before `norm`.

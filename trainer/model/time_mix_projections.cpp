@@ -10,11 +10,13 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/fp32_product.h"
 #include "kernels/norm_shift_mix/norm_shift_mix.h"
 
 namespace vrwkv::model {
 namespace {
 
+using kernels::fp32_product;
 using kernels::NormShiftMixArguments;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
@@ -149,11 +151,6 @@ Forward run_forward(at::TensorList inputs, const NormShiftMixArguments& shift, b
   return result;
 }
 
-/// Gradients of a matrix product's weight, in fp32.
-at::Tensor weight_gradient(const at::Tensor& left, const at::Tensor& right) {
-  return at::mm(left.t(), right).to(at::kFloat);
-}
-
 class Projections : public torch::autograd::Function<Projections> {
  public:
   static variable_list forward(AutogradContext* context, at::TensorList inputs, const Constants& constants) {
@@ -165,7 +162,7 @@ class Projections : public torch::autograd::Function<Projections> {
     context->saved_data["inputs"] = static_cast<std::int64_t>(inputs.size());
     context->saved_data["epsilon"] = constants.epsilon;
     variable_list outputs = result.outputs;
-    outputs.push_back(result.last);
+    outputs.insert(outputs.end(), {result.last, inputs[kX]});
     context->mark_non_differentiable({result.last});
     return outputs;
   }
@@ -186,14 +183,14 @@ class Projections : public torch::autograd::Function<Projections> {
     std::size_t output = 0;
     for (const auto& [weight, mix] : {std::pair{kReceptance, kR}, {kKey, kK}, {kValue, kV}}) {
       const at::Tensor& d_out = d_outputs[output++];
-      if (context->needs_input_grad(weight)) gradients[weight] = weight_gradient(d_out, m[mix]);
+      if (context->needs_input_grad(weight)) gradients[weight] = fp32_product(d_out.t(), m[mix]);
       at::Tensor d_mix = d_m[mix];
       at::mm_out(d_mix, d_out, typed_as(inputs[weight], m));
     }
     for (std::size_t i = 0; i < low_rank_maps(count); ++i)
       low_rank_backward(*context, inputs, i, m[kLowRankMixes[i]], activated[i], d_outputs[output++],
                         d_m[kLowRankMixes[i]], gradients);
-    const auto d_shift = kernels::norm_shift_mix_backward(shift, kept, d_m);
+    const auto d_shift = kernels::norm_shift_mix_backward(shift, kept, d_m, d_outputs.back());
     gradients[kX] = d_shift.x;
     gradients[kNormWeight] = d_shift.weight;
     gradients[kNormBias] = d_shift.bias;
@@ -213,9 +210,9 @@ class Projections : public torch::autograd::Function<Projections> {
                                                     activated.narrow(1, 0, rank), map.activation);
     std::size_t place = first_of_map(i);
     if (context.needs_input_grad(place)) {  // the maps learn whole or not at all
-      const at::Tensor d_up = weight_gradient(activated, d_out);
+      const at::Tensor d_up = fp32_product(activated.t(), d_out);
       if (map.bias.defined()) gradients[place++] = d_up[rank].view_as(map.bias);
-      gradients[place++] = weight_gradient(mix, d_hidden);
+      gradients[place++] = fp32_product(mix.t(), d_hidden);
       gradients[place] = d_up.narrow(0, 0, rank);
     }
     const at::Tensor down = typed_as(map.down, mix).t();
@@ -247,7 +244,7 @@ TimeMixProjections project_time_mix(const at::Tensor& x, const LayerNorm& norm, 
   } else {
     Forward result = run_forward(inputs, shift_arguments(inputs, constants), /*keeps=*/false);
     out = std::move(result.outputs);
-    out.push_back(result.last);
+    out.insert(out.end(), {result.last, x});
   }
   TimeMixProjections projections{.r = out[0],
                                  .w = out[3],
@@ -256,7 +253,8 @@ TimeMixProjections project_time_mix(const at::Tensor& x, const LayerNorm& norm, 
                                  .iclr = out[4],
                                  .g = out[5],
                                  .v_gate = {},
-                                 .last = out.back()};
+                                 .last = out[out.size() - 2],
+                                 .x = out.back()};
   if (weights.value_gate.down.defined()) projections.v_gate = out[6];
   return projections;
 }

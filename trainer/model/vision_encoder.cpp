@@ -4,16 +4,11 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include <algorithm>
-
 #include "common/error.h"
+#include "trainer/model/layers.h"
 
 namespace vrwkv::model {
 namespace {
-
-/// Patches that go through an encoder at once: 8 images of 448 pixels, 2 of SAM's. Larger slices are no
-/// faster.
-constexpr std::int64_t kPatchesPerSlice = 8192;
 
 at::Tensor channel_values(const std::array<float, 3>& values, const at::Tensor& like) {
   return at::tensor(at::ArrayRef<float>(values), like.options()).view({3, 1, 1});
@@ -25,22 +20,23 @@ VisionEncoder::VisionEncoder(const Sizes& sizes, const PixelStatistics& statisti
     : image_size_(sizes.image_size),
       grid_(sizes.grid),
       feature_width_(sizes.feature_width),
-      images_per_slice_(std::max<std::int64_t>(1, kPatchesPerSlice / sizes.patches)),
       statistics_(statistics) {}
 
-at::Tensor VisionEncoder::encode(const at::Tensor& pixels, c10::ScalarType type) const {
+at::Tensor VisionEncoder::encode(const std::vector<at::Tensor>& pixels, c10::Device device,
+                                 c10::ScalarType type) const {
   const at::NoGradGuard no_grad;
-  if (pixels.dim() != 4 || pixels.size(1) != 3 || pixels.size(2) != image_size_ ||
-      pixels.size(3) != image_size_ || pixels.scalar_type() != at::kByte)
-    throw ShapeError("vision encoder: pixels are {} {} but should be uint8 (images, 3, {}, {}).",
-                     c10::toString(pixels.scalar_type()), c10::str(pixels.sizes()), image_size_, image_size_);
-  const std::int64_t count = pixels.size(0);
-  at::Tensor features = at::empty({count, grid_ * grid_, feature_width_}, pixels.options().dtype(type));
-  for (std::int64_t begin = 0; begin < count; begin += images_per_slice_) {
-    const std::int64_t length = std::min(images_per_slice_, count - begin);
-    at::Tensor images = pixels.narrow(0, begin, length).to(at::kFloat).div_(255);
-    images.sub_(channel_values(statistics_.mean, images)).div_(channel_values(statistics_.deviation, images));
-    features.narrow(0, begin, length).copy_(forward(images.to(type)));
+  const auto count = static_cast<std::int64_t>(pixels.size());
+  at::Tensor features =
+      at::empty({count, grid_ * grid_, feature_width_}, at::TensorOptions(device).dtype(type));
+  for (std::int64_t image = 0; image < count; ++image) {
+    const at::Tensor& bytes = pixels[static_cast<std::size_t>(image)];
+    if (bytes.sizes() != at::IntArrayRef({3, image_size_, image_size_}) || bytes.scalar_type() != at::kByte)
+      throw ShapeError("vision encoder: pixels are {} {} but should be uint8 (3, {}, {}).",
+                       c10::toString(bytes.scalar_type()), c10::str(bytes.sizes()), image_size_, image_size_);
+    at::Tensor picture = to_device(bytes, device).to(at::kFloat).div_(255).unsqueeze_(0);
+    picture.sub_(channel_values(statistics_.mean, picture))
+        .div_(channel_values(statistics_.deviation, picture));
+    features.narrow(0, image, 1).copy_(forward(picture.to(type)));
   }
   return features;
 }

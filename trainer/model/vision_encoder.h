@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 namespace vrwkv::model {
 
@@ -28,31 +29,32 @@ class VisionEncoder {
   std::int64_t grid() const { return grid_; }              ///< tokens a side; token = row * grid + column
   std::int64_t feature_width() const { return feature_width_; }
 
-  /// Features of each picture; normalises the pixels itself. Never records gradients. Images go through in
-  /// slices, so that working memory does not grow with their number.
-  /// @param pixels  (I, 3, image_size, image_size) uint8; I may be 0.
+  /// Features of each picture; normalises the pixels itself. Never records gradients. Images go through one
+  /// by one: working memory does not grow with their number, and an image's features are the same bits
+  /// whatever it comes with.
+  /// @param pixels  (I) pictures, each (3, image_size, image_size) uint8, on the CPU or on `device`, where
+  ///                they go one by one; I may be 0.
+  /// @param device  where the parameters are.
   /// @param type    what to compute in: fp32 or bf16.
   /// @return        (I, grid * grid, feature_width) of that type.
-  /// @throws ShapeError when `pixels` has another shape or type.
-  at::Tensor encode(const at::Tensor& pixels, c10::ScalarType type = c10::kFloat) const;
+  /// @throws ShapeError when a picture has another shape or type.
+  at::Tensor encode(const std::vector<at::Tensor>& pixels, c10::Device device, c10::ScalarType type) const;
 
  protected:
   struct Sizes {
     std::int64_t image_size;
-    std::int64_t patches;  ///< per image: the measure of an image's memory
     std::int64_t grid;
     std::int64_t feature_width;
   };
   VisionEncoder(const Sizes& sizes, const PixelStatistics& statistics);
 
  private:
-  /// @param images  (I, 3, image_size, image_size), normalised, of the type to compute in.
+  /// @param images  (1, 3, image_size, image_size), normalised, of the type to compute in.
   virtual at::Tensor forward(const at::Tensor& images) const = 0;
 
   std::int64_t image_size_;
   std::int64_t grid_;
   std::int64_t feature_width_;
-  std::int64_t images_per_slice_;
   PixelStatistics statistics_;
 };
 

@@ -66,6 +66,13 @@ struct VisualRwkv::Parts {
       throw ConfigError(
           "model: it has no vision encoder but was given images (their features would be missing).");
   }
+
+  void require_features(const at::Tensor& features, std::int64_t tokens) const {
+    if (features.dim() != 3 || features.size(1) != tokens ||
+        features.size(2) != config.vision.feature_width())
+      throw ShapeError("model: image features are {} but should be (images, {}, {}).",
+                       c10::str(features.sizes()), tokens, config.vision.feature_width());
+  }
 };
 
 VisualRwkv::VisualRwkv(const ModelConfig& config, std::uint64_t seed,
@@ -87,6 +94,24 @@ void VisualRwkv::move_to(c10::Device device, c10::ScalarType compute_type) {
   for (const auto& [name, tensor] : parts_->parameters) tensor.set_data(tensor.detach().to(device));
   parts_->device = device;
   parts_->compute_type = compute_type;
+}
+
+bool VisualRwkv::rounds(const NamedTensor& parameter) const {
+  const auto& [name, tensor] = parameter;
+  if (parts_->compute_type == c10::kFloat || name == "rwkv.emb.weight" || name.ends_with(".att.r_k"))
+    return false;
+  const auto longer_than_one = [](std::int64_t size) { return size > 1; };
+  return name.starts_with("vit.") ||
+         std::count_if(tensor.sizes().begin(), tensor.sizes().end(), longer_than_one) >= 2;
+}
+
+void VisualRwkv::cast_frozen() {
+  for (NamedTensor& parameter : parts_->parameters) {
+    if (parameter.tensor.requires_grad() || !rounds(parameter)) continue;
+    const at::Tensor original = parameter.tensor.detach();
+    parameter.tensor.set_data(original.to(parts_->compute_type));
+    parameter.tensor = original.cpu();
+  }
 }
 
 c10::Device VisualRwkv::device() const { return parts_->device; }
@@ -113,7 +138,7 @@ std::vector<std::int64_t> VisualRwkv::image_sizes() const {
   return {sizes.begin(), sizes.end()};
 }
 
-at::Tensor VisualRwkv::encode_images(const std::map<std::int64_t, at::Tensor>& pixels) const {
+at::Tensor VisualRwkv::encode_images(const std::map<std::int64_t, std::vector<at::Tensor>>& pixels) const {
   parts_->require_encoder();
   std::vector<at::Tensor> features;
   for (const auto& encoder : parts_->encoders) {
@@ -121,7 +146,7 @@ at::Tensor VisualRwkv::encode_images(const std::map<std::int64_t, at::Tensor>& p
     if (found == pixels.end())
       throw ShapeError("model: no pixels of size {} were given (an encoder needs them).",
                        encoder->image_size());
-    features.push_back(encoder->encode(to_device(found->second, parts_->device), parts_->compute_type));
+    features.push_back(encoder->encode(found->second, parts_->device, parts_->compute_type));
     if (features.back().size(0) != features.front().size(0))
       throw ShapeError("model: {} images of {} pixels but {} of {} (each image is needed in every size).",
                        features.back().size(0), encoder->image_size(), features.front().size(0),
@@ -130,19 +155,21 @@ at::Tensor VisualRwkv::encode_images(const std::map<std::int64_t, at::Tensor>& p
   return features.size() == 1 ? features.front() : at::cat(features, -1);
 }
 
-at::Tensor VisualRwkv::project_images(const at::Tensor& features_ILD) const {
+at::Tensor VisualRwkv::pool_images(const at::Tensor& features_ILD) const {
   parts_->require_encoder();
   const VisionConfig& vision = parts_->config.vision;
   const std::int64_t grid = vision.grid();
-  if (features_ILD.dim() != 3 || features_ILD.size(1) != grid * grid ||
-      features_ILD.size(2) != vision.feature_width())
-    throw ShapeError("model: image features are {} but should be (images, {}, {}).",
-                     c10::str(features_ILD.sizes()), grid * grid, vision.feature_width());
-  if (vision.tokens_per_image == grid * grid) return (*parts_->projector)(features_ILD);
+  parts_->require_features(features_ILD, grid * grid);
+  if (vision.tokens_per_image == grid * grid) return features_ILD;
   const auto side = std::lround(std::sqrt(static_cast<double>(vision.tokens_per_image)));
   const at::Tensor map = features_ILD.unflatten(1, {grid, grid}).permute({0, 3, 1, 2});
-  const at::Tensor pooled = at::adaptive_avg_pool2d(map, {side, side});
-  return (*parts_->projector)(pooled.flatten(2).transpose(1, 2));
+  return at::adaptive_avg_pool2d(map, {side, side}).flatten(2).transpose(1, 2);
+}
+
+at::Tensor VisualRwkv::project_images(const at::Tensor& pooled_IPD) const {
+  parts_->require_encoder();
+  parts_->require_features(pooled_IPD, parts_->config.vision.tokens_per_image);
+  return (*parts_->projector)(pooled_IPD);
 }
 
 at::Tensor VisualRwkv::embed(const at::Tensor& token_ids) const {

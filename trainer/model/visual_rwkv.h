@@ -21,10 +21,13 @@ inline constexpr std::int64_t kImageToken = 65535;
 
 /// VisualRWKV: frozen image encoders, a projector, an RWKV-7 language model. Made on the CPU, in fp32.
 ///
-/// Parameters are fp32 always; what is computed with them is of the compute type, fp32 or bf16. Arguments may
-/// lie on the CPU; they are brought to the model's device, pinned and without waiting where that is a GPU.
+/// Parameters are fp32, and what is computed with them is of the compute type, fp32 or bf16. One that is used
+/// in that type (rounds()) is cast at each use, unless its handle holds it in that type already:
+/// cast_frozen() for those that do not learn, sharding/flat_parameters.h for those that do. Arguments may lie
+/// on the CPU; they are brought to the model's device, pinned and without waiting where that is a GPU.
 ///
-/// The caller walks it: encode_images -> project_images -> place_images into embed -> block 0 .. n_layer - 1
+/// The caller walks it: encode_images -> pool_images -> project_images -> place_images into embed -> block 0
+/// .. n_layer - 1
 /// -> final_norm -> head. Each step is a call with explicit inputs and outputs that records gradients exactly
 /// as the caller's grad mode and the parameters' requires_grad say; only encode_images never does. Nothing is
 /// changed in place.
@@ -52,11 +55,19 @@ class VisualRwkv {
   void move_to(c10::Device device, c10::ScalarType compute_type);
   c10::Device device() const;
   c10::ScalarType compute_type() const;
+  /// Whether this parameter is used in the compute type, and that is not fp32: all but the language model's
+  /// vectors, which its kernels take in fp32, and the embedding, of which a few rows are used at a time.
+  bool rounds(const NamedTensor& parameter) const;
+  /// Casts the parameters that do not learn (requires_grad is off) and round, once instead of at each use. To
+  /// be called when their values are there. parameters() lists their originals from now on, bit for bit as
+  /// they were and in main memory; the model no longer sees those.
+  void cast_frozen();
 
   /// Ranks are filled in.
   const ModelConfig& config() const;
   /// All parameters under their state_dict names ("rwkv.", then "vit.", then "proj."), in a fixed order. The
-  /// tensors are the model's own handles: set_data and requires_grad_ on them are seen by the model.
+  /// tensors are the model's own handles, until cast_frozen(): set_data and requires_grad_ on them are seen
+  /// by the model.
   const std::vector<NamedTensor>& parameters() const;
 
   /// Whether nothing is computed with this parameter: the ends of encoders behind the features in use. It is
@@ -65,12 +76,14 @@ class VisualRwkv {
 
   /// Distinct pixel sizes that the encoders want, ascending.
   std::vector<std::int64_t> image_sizes() const;
-  /// @param pixels  for each of image_sizes(): (I, 3, S, S) uint8, the same I everywhere.
+  /// @param pixels  for each of image_sizes(): (I) pictures, each (3, S, S) uint8, the same I everywhere.
   /// @return        (I, L, D): the encoders' features side by side, before pooling; L = grid * grid.
   /// @throws ShapeError when a size is missing or shapes differ; ConfigError when the model has no encoder.
-  at::Tensor encode_images(const std::map<std::int64_t, at::Tensor>& pixels) const;
-  /// Pools to tokens_per_image and projects: (I, L, D) -> (I, tokens_per_image, C).
-  at::Tensor project_images(const at::Tensor& features_ILD) const;
+  at::Tensor encode_images(const std::map<std::int64_t, std::vector<at::Tensor>>& pixels) const;
+  /// Averages each image's grid of features to tokens_per_image: (I, L, D) -> (I, P, D).
+  at::Tensor pool_images(const at::Tensor& features_ILD) const;
+  /// (I, P, D) -> (I, P, C).
+  at::Tensor project_images(const at::Tensor& pooled_IPD) const;
 
   /// @param token_ids  (T) int64. @return (1, T, C); zero where the id is kImageToken.
   /// @throws ShapeError when another id lies outside the vocabulary.

@@ -59,11 +59,12 @@ class EvaluateTest : public ::testing::Test {
 
   std::vector<Answer> ask(const model::VisualRwkv& model, const std::string& file,
                           const EvaluateOptions& options, const mpi::Communicator& world) const {
-    const data::SampleReader reader(tokenizer_, folder_.path() / "images",
+    const data::SampleReader reader(tokenizer_, {data::ImagePlaces{folder_.path() / "images"}},
                                     {.image_sizes = model.image_sizes(),
                                      .tokens_per_image = test::kTokensPerImage,
                                      .conversation = {},
-                                     .images = {}});
+                                     .images = {},
+                                     .cache = {}});
     return evaluate(model, reader, data::SampleFile::open(folder_.path() / file), options, world);
   }
 

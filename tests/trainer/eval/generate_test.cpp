@@ -35,8 +35,8 @@ std::vector<std::int64_t> recomputed(const model::VisualRwkv& model, data::Sampl
     const data::MicroBatch batch = test::packed({padded});
     at::Tensor x = model.embed(batch.token_ids);
     if (batch.image_starts.numel() > 0)
-      x = model::VisualRwkv::place_images(x, model.project_images(model.encode_images(batch.pixels)),
-                                          batch.image_starts);
+      x = model::VisualRwkv::place_images(
+          x, model.project_images(model.pool_images(model.encode_images(batch.pixels))), batch.image_starts);
     at::Tensor v_first;
     for (std::int64_t layer = 0; layer < model.config().language_model.n_layer; ++layer) {
       const auto result = model.block(layer, x, v_first, batch.sequence_starts);

@@ -152,9 +152,9 @@ TEST(Initialisation, RandomEncodersSeeThePicture) {
                        .global_blocks = {1},
                        .neck_width = 8};
   const VisualRwkv model(config, /*seed=*/11);
-  std::map<std::int64_t, at::Tensor> pixels;
+  std::map<std::int64_t, std::vector<at::Tensor>> pixels;
   for (const std::int64_t size : model.image_sizes())
-    pixels[size] = at::stack({at::zeros({3, size, size}), at::full({3, size, size}, 255)}).to(at::kByte);
+    for (const int grey : {0, 255}) pixels[size].push_back(at::full({3, size, size}, grey, at::kByte));
   const at::Tensor features = model.encode_images(pixels);
   const at::Tensor apart = (features[0] - features[1]).pow(2).mean(0);
   const at::Tensor size = features.pow(2).mean(at::IntArrayRef({0, 1}));
@@ -209,6 +209,34 @@ TEST(PlaceImages, RefusesImagesThatDoNotFit) {
                ShapeError);
   EXPECT_TRUE(
       VisualRwkv::place_images(embedded, at::ones({0, 2, 2}), at::empty({0}, at::kLong)).is_same(embedded));
+}
+
+TEST(CastFrozen, ChangesNoResultAndKeepsTheOriginals) {
+  VisualRwkv model(small_config(), 3);
+  const VisualRwkv original(small_config(), 3);
+  model.move_to(c10::kCPU, c10::kBFloat16);
+  at::Tensor learning = parameter(model, "rwkv.head.weight").requires_grad_();
+  const std::map<std::int64_t, std::vector<at::Tensor>> pixels = {
+      {16, at::randint(256, {2, 3, 16, 16}, at::kByte).unbind()}};
+  const auto features = [&] { return model.project_images(model.pool_images(model.encode_images(pixels))); };
+  const at::Tensor before = features();
+  model.cast_frozen();
+  EXPECT_TRUE(features().equal(before));
+  for (std::size_t i = 0; i < model.parameters().size(); ++i) {
+    const auto& [name, tensor] = model.parameters()[i];
+    EXPECT_EQ(tensor.scalar_type(), at::kFloat) << name;
+    EXPECT_TRUE(tensor.equal(original.parameters()[i].tensor)) << name;
+  }
+  EXPECT_TRUE(model.head().is_same(learning));
+  EXPECT_EQ(learning.scalar_type(), at::kFloat);
+}
+
+TEST(CastFrozen, DoesNothingInFp32) {
+  VisualRwkv model(small_config(), 3);
+  const std::vector<NamedTensor> before = model.parameters();
+  model.cast_frozen();
+  for (std::size_t i = 0; i < before.size(); ++i)
+    EXPECT_TRUE(model.parameters()[i].tensor.is_same(before[i].tensor)) << before[i].name;
 }
 
 }  // namespace
