@@ -28,4 +28,12 @@ void add_checkpoint(CLI::App& app, Run& run);
 /// `import` and `export`, below `checkpoint`.
 void add_weights(CLI::App& checkpoint, Run& run);
 
+void add_data(CLI::App& app, Run& run);
+/// Below `data`.
+void add_data_index(CLI::App& data, Run& run);
+void add_data_check(CLI::App& data, Run& run);
+void add_data_prepare(CLI::App& data, Run& run);
+void add_data_features(CLI::App& data, Run& run);
+void add_data_ledger(CLI::App& data, Run& run);
+
 }  // namespace vrwkv::launcher

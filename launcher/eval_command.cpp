@@ -73,6 +73,7 @@ int evaluate(const Options& options, const mpi::Communicator& world) {
     auto model = trainer::load_model(options.model.empty() ? config.run.directory
                                                            : std::filesystem::path(options.model));
     model.model.move_to(compute.device, compute.type);
+    model.model.cast_frozen();
     return model;
   });
   const auto tokenizer = mpi::all_or_none(world, "vocabulary", [&] {
@@ -92,8 +93,8 @@ int evaluate(const Options& options, const mpi::Communicator& world) {
   });
   const data::SampleReader reader(
       tokenizer,
-      options.image_folder.empty() ? config.data.eval_image_folder
-                                   : std::filesystem::path(options.image_folder),
+      {options.image_folder.empty() ? config.data.eval_image_folder
+                                    : data::ImagePlaces{options.image_folder}},
       loaded.config.data.reader_options(loaded.model.image_sizes(),
                                         loaded.config.model.vision.tokens_per_image));
   eval::EvaluateOptions evaluate_options = options.evaluate;

@@ -41,6 +41,7 @@ int forward(const Options& options, const mpi::Communicator& world) {
   const trainer::Compute compute = choose_compute(options.device, options.dtype, world);
   auto loaded = trainer::load_model(options.model, options.settings);
   loaded.model.move_to(compute.device, compute.type);
+  if (!options.gradients) loaded.model.cast_frozen();  // nothing learns
   const auto& config = loaded.config;
   const auto tokenizer = data::Tokenizer::load(
       trainer::find_vocabulary(options.vocabulary.empty() ? config.data.vocabulary
@@ -48,7 +49,7 @@ int forward(const Options& options, const mpi::Communicator& world) {
       config.model.language_model.vocabulary_size);
   const auto samples = data::SampleFile::open(options.samples);
   const data::SampleReader reader(
-      tokenizer, options.image_folder,
+      tokenizer, {data::ImagePlaces{options.image_folder}},
       config.data.reader_options(loaded.model.image_sizes(), config.model.vision.tokens_per_image));
   trainer::ForwardOptions forward_options;
   forward_options.trainable =

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "common/error.h"
-#include "data/conversation.h"
 #include "data/image/image.h"
-#include "data/utf8_stream.h"
+#include "data/text/conversation.h"
+#include "data/text/utf8_stream.h"
 #include "launcher/commands.h"
 #include "launcher/ranks.h"
 #include "trainer/eval/generate.h"
@@ -39,6 +39,7 @@ int generate(const Options& options) {
   trainer::use(compute);
   auto loaded = trainer::load_model(options.model, options.settings);
   loaded.model.move_to(compute.device, compute.type);
+  loaded.model.cast_frozen();
   const auto tokenizer = data::Tokenizer::load(
       trainer::find_vocabulary(options.vocabulary.empty() ? loaded.config.data.vocabulary
                                                           : std::filesystem::path(options.vocabulary)),

@@ -40,6 +40,7 @@ int parse_and_run(int argc, char** argv) {
   vrwkv::launcher::Run run;
   vrwkv::launcher::add_train(app, run);
   vrwkv::launcher::add_check(app, run);
+  vrwkv::launcher::add_data(app, run);
   vrwkv::launcher::add_eval(app, run);
   vrwkv::launcher::add_generate(app, run);
   vrwkv::launcher::add_forward(app, run);

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """bad_data_test.py PROGRAM RANKS: data that cannot be used ends the run with 3 on all ranks, or is skipped and counted."""
 import copy
+import json
+import struct
 
 import support
 
@@ -10,6 +12,14 @@ VICTIM = 9        # one image, one question
 
 def turns(question, answer):
     return [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
+
+
+def frame_ends(ledger):
+    """Where the header and each entry of a ledger end."""
+    ends = [8]
+    while ends[-1] < len(ledger):
+        ends.append(ends[-1] + 12 + struct.unpack_from("<I", ledger, ends[-1])[0])
+    return ends[1:]
 
 
 # What happens to the victim, and what the message says beside its id.
@@ -36,7 +46,8 @@ class BadData(support.ProgramTest):
         (images / "text.jpg").write_text("This is not a picture.")
         drawing = (images / "drawing.png").read_bytes()
         (images / "half.png").write_bytes(drawing[: len(drawing) // 2])
-        self.config = self.write_config(train={"steps": 2}, checkpoint={"every_steps": 1})
+        self.config = self.write_config(train={"steps": 2}, checkpoint={"every_steps": 1},
+                                        data={**support.TINY["data"], "on_bad_sample": "stop"})
 
     def spoil(self, *defects):
         """Rewrites the data file with as many bad samples."""
@@ -45,10 +56,11 @@ class BadData(support.ProgramTest):
             records[VICTIM + 4 * offset].update(DEFECTS[defect][0])
         support.write_records(self.folder / "data" / "samples.json", records)
 
-    def refuse(self, *fragments, arguments=()):
+    def refuse(self, *fragments, arguments=(), most=1):
+        """Requires exit code 3 and a message with these fragments; of several bad samples each rank names one."""
         result = self.call("train", self.config, *arguments, ranks=self.ranks, expect=support.DATA_REFUSED)
         messages = [line for line in result.err.splitlines() if line.startswith("vrwkv-dist:")]
-        self.assertEqual(len(messages), 1, result.err)
+        self.assertIn(len(messages), range(1, most + 1), result.err)
         for fragment in fragments:
             self.assertIn(fragment, messages[0])
 
@@ -64,14 +76,53 @@ class BadData(support.ProgramTest):
         first = self.checkpoints()[0]
         for path in self.folder.glob("run/checkpoints/step-00000002"):
             path.rename(self.folder / "later")
-        self.spoil(*["missing image"] * 4)
-        # Whichever step a bad sample is in, step 1 was done and stays; step 2 is refused or was never reached.
-        self.refuse("nowhere.png")
-        self.call("checkpoint", "verify", first)
+        # Step 1 was done and stays, whatever becomes of the data.
+        self.spoil("empty answer")
+        self.refuse("ledger.bin", "begun on other data")
         support.write_records(self.folder / "data" / "samples.json", self.records)
+        image = self.folder / "data" / "images" / "drawing.png"
+        image.rename(self.folder / "elsewhere.png")
+        self.refuse("drawing.png", most=self.ranks)
+        self.call("checkpoint", "verify", first)
+        (self.folder / "elsewhere.png").rename(image)
         self.call("train", self.config, ranks=self.ranks)
         self.assert_same_state(self.state(), reference)
         self.assertEqual(self.metrics(), rows)
+
+    def test_bad_samples_are_replaced_and_the_ledger_proves_it(self):
+        self.spoil("missing image", "empty answer", "unreadable image")
+        replace = ["--set", "data.on_bad_sample=replace"]
+        self.call("train", self.config, *replace, ranks=self.ranks)
+        self.assertEqual([row["samples"] for row in self.metrics()], [12, 12])
+        listed = json.loads((self.folder / "run" / "quarantine.json").read_text())["samples"]
+        self.assertEqual([sample["record"] for sample in listed], [VICTIM, VICTIM + 4, VICTIM + 8])
+        proof = json.loads(self.call("data", "ledger", "run", "verify", "--json").out)
+        self.assertEqual((proof["proven"], proof["steps"], proof["whole_epochs"], proof["replaced"]), (True, 2, 1, 3))
+        (epoch,) = proof["epochs"]
+        self.assertEqual((epoch["epoch"], epoch["did_not_enter"]), (1, [VICTIM, VICTIM + 4, VICTIM + 8]))
+        self.assertEqual(len(epoch["entered_again"]), 3)
+        self.assertEqual(json.loads(self.call("data", "ledger", "verify", self.config, "--json").out), proof)
+        replaced = json.loads(self.call("data", "ledger", "run", "--json").out)["replacements"]
+        self.assertEqual(sorted(one["substitute"] for one in replaced), epoch["entered_again"])
+        self.assertEqual(sorted(one["id"] for one in replaced),
+                         sorted(f"sample-{VICTIM + offset}" for offset in (0, 4, 8)))
+        step = json.loads(self.call("data", "ledger", "run", "--step", "2", "--json").out)
+        self.assertEqual(sum(len(records) for records in step["micro_batches"]), 12)
+        self.call("train", self.config, *replace, "--run-dir", "alone")
+        self.assert_same_run("run", "alone")
+        # A run whose ledger lacks a step, or was changed, proves nothing.
+        ledger = self.folder / "run" / "ledger.bin"
+        whole = ledger.read_bytes()
+        ledger.write_bytes(whole[:frame_ends(whole)[1]])
+        self.assertIn("ends after step 1, but a checkpoint was written after step 2",
+                      self.call("data", "ledger", "run", "verify", expect=support.FAILED).out)
+        for at in (-1, frame_ends(whole)[0] + 1):  # the last byte of the last entry; of the first entry's length
+            changed = bytearray(whole)
+            changed[at] ^= 1
+            ledger.write_bytes(changed)
+            self.assertIn("checksum", self.call("data", "ledger", "run", "verify", expect=support.DATA_REFUSED).err)
+        self.call("data", "ledger", "nowhere", expect=support.USAGE)
+        self.call("data", "ledger", "run", "other", expect=support.USAGE)
 
     def test_skipped_samples_are_named_counted_and_contribute_nothing(self):
         self.spoil("missing image", "empty answer")

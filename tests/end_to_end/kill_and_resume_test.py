@@ -71,17 +71,14 @@ class KillAndResume(support.ProgramTest):
         self.wait_until(killed, job, pause=0.001)
 
     def expect_failure(self, job):
-        ranks = job.ranks().values()
-        code = job.wait(limit=30).code
-        self.assertNotIn(code, (support.DONE, support.STOPPED_ON_REQUEST), job)
-        # mpirun has sent SIGKILL to the others, but does not wait for them.
-        processes.wait_until(lambda: not any(map(processes.is_alive, ranks)), "ranks outlive it", limit=10)
+        self.expect_killed(job)
         self.assertFalse((self.folder / "run" / "REQUEUE").exists())
 
     def expect_unbroken_end(self):
         self.call("train", self.config, ranks=self.after)
         self.assertEqual(self.partial_folders(), set())
         self.assert_same_run("run", "reference")
+        self.call("data", "ledger", "run", "verify")
 
     def partial_folders(self):
         """Names and times, which tell a folder from one of the same name that a killed run has left."""

@@ -22,7 +22,8 @@ class SameBits(support.ProgramTest):
 
         # How activations are kept, how gradients travel, how data is loaded: no bit may depend on these.
         other_ways = self.stage2("ranks1", train={"steps": 5, "recompute": "all"},
-                                 sharding={"bucket_elements": 65536}, run={"loader_threads": 2})
+                                 sharding={"bucket_elements": 65536},
+                                 data={**support.TINY["data"], "threads": 2, "prefetch_bytes": 0})
         self.call("train", other_ways, "--run-dir", "other-ways", ranks=ranks)
         self.assert_same_run("other-ways", "reference2")
 

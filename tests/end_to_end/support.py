@@ -39,10 +39,10 @@ TINY = {
 IMAGES = ("photo.jpg", "drawing.png", "grey.png", "icon.gif", "poster.webp")
 
 
-def make_images(folder):
-    """Writes IMAGES, each of another form, into the folder."""
+def make_images(folder, seed=20230424):
+    """Writes IMAGES, each of another form, into the folder; another seed gives other pictures."""
     folder.mkdir(parents=True)
-    noise = np.random.default_rng(20230424)
+    noise = np.random.default_rng(seed)
     colours = noise.integers(0, 256, (24, 20, 4), dtype=np.uint8)
     Image.fromarray(colours[:, :, :3]).save(folder / "photo.jpg", quality=85)
     Image.fromarray(colours).save(folder / "drawing.png")
@@ -70,15 +70,26 @@ def make_records(count=40):
     return records
 
 
+def images_of(record):
+    """The images of a record, by name."""
+    images = record.get("image", [])
+    return [images] if isinstance(images, str) else images
+
+
 def write_records(file, records):
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(records, indent=1), encoding="utf-8")
 
 
 def toml_text(tables):
-    """TOML of {"table.name": {key: value}}; JSON's spelling of these values is TOML's too."""
-    return "\n".join(f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
-                     for name, keys in tables.items())
+    """TOML of {"table.name": {key: value}}, or of a list of such tables; JSON's spelling of these values is TOML's too.
+
+    A key of value None is left out.
+    """
+    def section(header, keys):
+        return f"{header}\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items() if value is not None)
+    return "\n".join("".join(section(f"[[{name}]]", keys) for keys in table) if isinstance(table, list)
+                     else section(f"[{name}]", table) for name, table in tables.items())
 
 
 class ProgramTest(unittest.TestCase):
@@ -130,6 +141,14 @@ class ProgramTest(unittest.TestCase):
             return False
         processes.wait_until(met, job, limit, pause)
 
+    def expect_killed(self, job):
+        """Waits for the end of a job that lost a rank, and of its other ranks."""
+        ranks = job.ranks().values()
+        code = job.wait(limit=30).code
+        self.assertNotIn(code, (DONE, STOPPED_ON_REQUEST), job)
+        # mpirun has sent SIGKILL to the others, but does not wait for them.
+        processes.wait_until(lambda: not any(map(processes.is_alive, ranks)), "ranks outlive it", limit=10)
+
     # Files for it.
 
     def make_data(self, records=None):
@@ -138,7 +157,7 @@ class ProgramTest(unittest.TestCase):
         write_records(self.folder / "data" / "samples.json", make_records() if records is None else records)
 
     def write_config(self, name="config.toml", **tables):
-        """Writes TINY with keys replaced: write_config(train={"steps": 8}). Returns its path."""
+        """Writes TINY with keys replaced, or left out by None: write_config(train={"steps": 8}). Returns its path."""
         merged = {table: {**keys, **tables.get(table, {})} for table, keys in TINY.items()}
         merged.update({table: keys for table, keys in tables.items() if table not in TINY})
         path = self.folder / name
