@@ -12,8 +12,12 @@ find_package_handle_standard_args(LibTorch
 
 if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   add_library(LibTorch::LibTorch INTERFACE IMPORTED)
+  # Its include folder carries newer fmt headers than libfmt's own, which libfmt cannot serve: libfmt's go first.
+  get_target_property(fmt_include_dir fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/libfmt_headers)
+  file(CREATE_LINK ${fmt_include_dir}/fmt ${CMAKE_BINARY_DIR}/libfmt_headers/fmt SYMBOLIC)
   target_include_directories(LibTorch::LibTorch SYSTEM INTERFACE
-    ${LibTorch_INCLUDE_DIR} ${LibTorch_INCLUDE_DIR}/torch/csrc/api/include)
+    ${CMAKE_BINARY_DIR}/libfmt_headers ${LibTorch_INCLUDE_DIR} ${LibTorch_INCLUDE_DIR}/torch/csrc/api/include)
   target_compile_definitions(LibTorch::LibTorch INTERFACE _GLIBCXX_USE_CXX11_ABI=1)
   # The CUDA libraries that LibTorch loads are found by its own RPATH at run time, not by the linker.
   set(torch_lib ${LibTorch_ROOT}/torch/lib)

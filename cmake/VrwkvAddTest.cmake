@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # vrwkv_add_test(FOLDER/NAME [LINK targets...] [RANKS n...] [LABELS labels...] [TIMEOUT seconds] [ARGS args...])
 #   Builds tests/FOLDER/NAME_test.cpp and registers it as FOLDER.NAME, or, with RANKS, as FOLDER.NAME.np<n> under mpirun
-#   for each count, with the label mpi. A test with the label gpu is skipped where it
-#   says "no GPU here": it holds nothing that could be tested there. tests_<FOLDER> builds all tests of a folder.
+#   for each count, with the label mpi. A test with the label gpu is skipped where it says "no GPU here" (OnGpu in
+#   tests/support/gpu_test.h): it holds nothing that could be tested there. tests_<FOLDER> builds all tests of a folder,
+#   tests_gpu those with the label gpu.
 function(vrwkv_add_test path)
   cmake_parse_arguments(ARG "" "TIMEOUT" "LINK;RANKS;LABELS" ${ARGN})
   string(REPLACE "/" "." name ${path})
@@ -33,14 +34,20 @@ function(vrwkv_add_test path)
         PROCESSORS ${ranks} TIMEOUT ${ARG_TIMEOUT} LABELS "mpi;${ARG_LABELS}"
         # Open MPI keeps allocations of its own until the process ends.
         ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
+      list(APPEND names ${name}.np${ranks})
     endforeach()
   else()
     target_link_libraries(${target} PRIVATE vrwkv::test_main)
     add_test(NAME ${name} COMMAND ${target})
     set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
-    if("gpu" IN_LIST ARG_LABELS)
-      set_tests_properties(${name} PROPERTIES SKIP_REGULAR_EXPRESSION "no GPU here")
+    set(names ${name})
+  endif()
+  if("gpu" IN_LIST ARG_LABELS)
+    if(NOT TARGET tests_gpu)
+      add_custom_target(tests_gpu)
     endif()
+    add_dependencies(tests_gpu ${target})
+    set_tests_properties(${names} PROPERTIES SKIP_REGULAR_EXPRESSION "no GPU here")
   endif()
 endfunction()
 

@@ -51,3 +51,22 @@ function(vrwkv_target target)
     target_precompile_headers(${target} REUSE_FROM vrwkv_torch_pch)
   endif()
 endfunction()
+
+# vrwkv_for_each_instruction_set(NAME SOURCES files... [OPTIONS options...]): compiles the files once for each instruction set,
+# into the object libraries vrwkv::NAME_portable and, on x86-64, vrwkv::NAME_avx2 and vrwkv::NAME_avx512; see
+# common/instruction_set.h.
+function(vrwkv_for_each_instruction_set name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;OPTIONS" ${ARGN})
+  set(flags_avx2 -mavx2 -mfma)
+  set(flags_avx512 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512)
+  set(instruction_sets portable)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    list(APPEND instruction_sets avx2 avx512)
+  endif()
+  foreach(instruction_set IN LISTS instruction_sets)
+    set(target vrwkv_${name}_${instruction_set})
+    add_library(${target} OBJECT ${ARG_SOURCES})
+    target_compile_options(${target} PRIVATE ${ARG_OPTIONS} ${flags_${instruction_set}})
+    vrwkv_target(${target})
+  endforeach()
+endfunction()
