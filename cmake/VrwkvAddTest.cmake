@@ -51,6 +51,17 @@ function(vrwkv_add_test path)
   endif()
 endfunction()
 
+# vrwkv_add_bench_test(NAME PRINTS EXPRESSION COMMAND command...): with the tests, runs a benchmark's smallest case as bench.NAME,
+#   so that it cannot rot. It has to exit with 0 and to print what the basic regular EXPRESSION matches.
+function(vrwkv_add_bench_test name)
+  cmake_parse_arguments(ARG "" "PRINTS" "COMMAND" ${ARGN})
+  if(VRWKV_BUILD_TESTS)
+    add_test(NAME bench.${name} COMMAND bash -o pipefail -c [=["${@:2}" | tee /dev/stderr | grep -e "$1" >/dev/null]=]
+      bench ${ARG_PRINTS} ${ARG_COMMAND})
+    set_tests_properties(bench.${name} PROPERTIES TIMEOUT 60 LABELS bench)
+  endif()
+endfunction()
+
 # Reuses the LibTorch header when any of the given targets links LibTorch.
 function(vrwkv_reuse_torch_pch_if_linked target)
   foreach(link IN LISTS ARGN)
