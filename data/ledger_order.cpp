@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "data/ledger_order.h"
 
+#include <charconv>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -73,6 +74,17 @@ LedgerOrder ledger_order(const std::string& header) {
   } catch (const ConfigError& error) {
     throw DataError("the header does not describe a data order ({})", error.what());
   }
+}
+
+std::uint64_t ledger_fingerprint(const std::string& header) {
+  const Json json = Json::parse(header, nullptr, /*allow_exceptions=*/false);
+  const std::string text = json.is_object() ? json.value("fingerprint", Json()).dump() : "";
+  std::uint64_t fingerprint = 0;
+  // In quotes.
+  const char* const end = text.data() + text.size();
+  if (text.size() != 18 || std::from_chars(text.data() + 1, end - 1, fingerprint, 16).ptr != end - 1)
+    throw DataError("the header does not describe a data order ('fingerprint' is {})", text);
+  return fingerprint;
 }
 
 }  // namespace vrwkv::data

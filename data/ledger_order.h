@@ -20,4 +20,7 @@ std::string ledger_header(const MixtureOrder& mixture_order, std::uint64_t seed,
 /// @throws DataError "what is wrong" (the caller says where) when it is not ledger_header()'s.
 LedgerOrder ledger_order(const std::string& header);
 
+/// The mixture's fingerprint in a header. @throws DataError likewise.
+std::uint64_t ledger_fingerprint(const std::string& header);
+
 }  // namespace vrwkv::data

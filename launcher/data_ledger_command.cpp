@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/error.h"
+#include "common/log.h"
 #include "data/ledger/quarantine.h"
 #include "data/ledger_order.h"
 #include "launcher/commands.h"
@@ -24,13 +25,43 @@ using Json = nlohmann::ordered_json;
 
 struct Options {
   std::vector<std::string> words;  // as they were given: `run`, and perhaps "verify"
+  std::vector<std::string> settings;
   std::string run;
   bool verify = false;
   std::int64_t step = 0;
   bool json = false;
 };
 
-/// What became of a bad sample, with its name and the reason where the run's list has them.
+/// What `read` makes of the header, whose messages do not name the file.
+template <class Read>
+auto from_header(const data::LedgerReader& reader, const trainer::RunDirectory& run, Read&& read) {
+  try {
+    return read(reader.header());
+  } catch (const DataError& error) {
+    throw DataError("{}: {}", run.ledger().string(), error.what());
+  }
+}
+
+/// The bad samples with a name and a reason: those that the run found, and those that it was told of.
+data::Quarantine known_bad_samples(const trainer::RunDirectory& run, std::uint64_t fingerprint) {
+  std::vector<std::filesystem::path> lists = {run.quarantine()};
+  if (std::filesystem::exists(run.config()))
+    lists.push_back(trainer::read_trainer_config(TomlDocument::load(run.config())).data.quarantine);
+  data::Quarantine known(fingerprint);
+  for (const auto& file : lists) {
+    if (file.empty() || !std::filesystem::exists(file)) continue;
+    try {
+      const auto list = data::Quarantine::read(file);
+      if (!list.is_of(fingerprint)) continue;  // its numbers mean other samples
+      for (const auto& [record, sample] : list.samples()) known.add(sample);
+    } catch (const DataError& error) {
+      log::warning("{} Reasons may be missing.", error.what());
+    }
+  }
+  return known;
+}
+
+/// What became of a bad sample, with its name and the reason where they are known.
 Json replacement_in(const data::LedgerEntry& entry, const data::Replacement& one,
                     const data::Quarantine& quarantine) {
   Json out = {{"step", entry.step}, {"place", one.place}, {"record", one.record}};
@@ -50,63 +81,65 @@ void print_replacement(const Json& one) {
              outcome, one.contains("reason") ? ": " + one["reason"].get<std::string>() : "");
 }
 
+Json replacements_in(const data::LedgerEntry& entry, const data::Quarantine& quarantine) {
+  Json out = Json::array();
+  for (const auto& one : entry.replacements) out.push_back(replacement_in(entry, one, quarantine));
+  return out;
+}
+
+/// Names of samples may hold any bytes.
+void print_json(const Json& value) {
+  fmt::print("{}\n", value.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
 Json micro_batches_in(const data::LedgerEntry& entry) {
   Json out = Json::array();
   for (const auto& records : entry.micro_batches) out.push_back(records);
   return out;
 }
 
-int show_step(data::LedgerReader& reader, const Options& options) {
+int show_step(data::LedgerReader& reader, const trainer::RunDirectory& run, const Options& options) {
   std::optional<data::LedgerEntry> entry;
   while ((entry = reader.next()) && entry->step != options.step) continue;
   if (!entry) throw ConfigError("{}: the ledger has no step {}.", options.run, options.step);
+  const Json replacements =
+      replacements_in(*entry, known_bad_samples(run, from_header(reader, run, data::ledger_fingerprint)));
   if (options.json) {
-    fmt::print("{}\n", Json{{"step", entry->step},
-                            {"position", entry->position},
-                            {"places", entry->places},
-                            {"micro_batches", micro_batches_in(*entry)}}
-                           .dump());
+    print_json({{"step", entry->step},
+                {"position", entry->position},
+                {"places", entry->places},
+                {"micro_batches", micro_batches_in(*entry)},
+                {"replacements", replacements}});
     return static_cast<int>(ExitCode::kDone);
   }
   fmt::print("step {}: positions {} to {} of the data order\n", entry->step, entry->position,
              entry->position + entry->places - 1);
   for (std::size_t i = 0; i < entry->micro_batches.size(); ++i)
     fmt::print("micro-batch {}: samples {}\n", i, fmt::join(entry->micro_batches[i], ", "));
+  for (const Json& one : replacements) print_replacement(one);
   return static_cast<int>(ExitCode::kDone);
 }
 
-data::LedgerOrder order_of(const data::LedgerReader& reader, const trainer::RunDirectory& run) {
-  try {
-    return data::ledger_order(reader.header());
-  } catch (const DataError& error) {
-    throw DataError("{}: {}", run.ledger().string(), error.what());
-  }
-}
-
 int show(data::LedgerReader& reader, const trainer::RunDirectory& run, const Options& options) {
-  const data::Quarantine quarantine = std::filesystem::exists(run.quarantine())
-                                          ? data::Quarantine::read(run.quarantine())
-                                          : data::Quarantine();
+  const data::Quarantine quarantine =
+      known_bad_samples(run, from_header(reader, run, data::ledger_fingerprint));
   Json replacements = Json::array();
   std::int64_t steps = 0, taken = 0;
   while (const auto entry = reader.next()) {
     ++steps;
     for (const auto& records : entry->micro_batches) taken += std::ssize(records);
-    for (const auto& one : entry->replacements)
-      replacements.push_back(replacement_in(*entry, one, quarantine));
+    for (Json& one : replacements_in(*entry, quarantine)) replacements.push_back(std::move(one));
   }
   if (options.json) {
-    order_of(reader, run);  // refuses a header that is none
-    fmt::print("{}\n", Json{{"order", Json::parse(reader.header())},
-                            {"steps", steps},
-                            {"samples", taken},
-                            {"torn_bytes", reader.torn_bytes()},
-                            {"replacements", replacements}}
-                           .dump(-1, ' ', false, Json::error_handler_t::replace));
+    print_json({{"order", Json::parse(reader.header())},
+                {"steps", steps},
+                {"samples", taken},
+                {"torn_bytes", reader.torn_bytes()},
+                {"replacements", replacements}});
     return static_cast<int>(ExitCode::kDone);
   }
   for (const Json& one : replacements) print_replacement(one);
-  fmt::print("{}: {} steps took {} samples; {} were bad\n", run.ledger().string(), steps, taken,
+  fmt::print("{}: {} steps took {} samples; {} places had bad ones\n", run.ledger().string(), steps, taken,
              replacements.size());
   return static_cast<int>(ExitCode::kDone);
 }
@@ -136,24 +169,23 @@ int verify(const trainer::RunDirectory& run, const Options& options) {
   // Before the ledger: while the run goes on, entries come before their checkpoint.
   const data::LedgerMark checkpoint = newest_checkpoint(run);
   data::LedgerReader reader(run.ledger());
-  const data::LedgerOrder order = order_of(reader, run);
+  const data::LedgerOrder order = from_header(reader, run, data::ledger_order);
   const data::LedgerProof proof = data::verify_ledger(reader, order, checkpoint);
   const ExitCode code = proof.proven() ? ExitCode::kDone : ExitCode::kFailed;
   if (options.json) {
-    fmt::print("{}\n", Json{{"proven", proof.proven()},
-                            {"steps", proof.steps},
-                            {"checkpoint_step", checkpoint.step},
-                            {"places", proof.places},
-                            {"samples", order.records},
-                            {"left_out_by_order", order.left_out},
-                            {"whole_epochs", proof.whole_passes},
-                            {"replaced", proof.replaced},
-                            {"skipped", proof.skipped},
-                            {"epochs", epochs_in(proof)},
-                            {"torn_bytes", proof.torn_bytes},
-                            {"all_problems", proof.all_problems},
-                            {"problems", proof.problems}}
-                           .dump());
+    print_json({{"proven", proof.proven()},
+                {"steps", proof.steps},
+                {"checkpoint_step", checkpoint.step},
+                {"places", proof.places},
+                {"samples", order.records},
+                {"left_out_by_order", order.left_out},
+                {"whole_epochs", proof.whole_passes},
+                {"replaced", proof.replaced},
+                {"skipped", proof.skipped},
+                {"epochs", epochs_in(proof)},
+                {"torn_bytes", proof.torn_bytes},
+                {"all_problems", proof.all_problems},
+                {"problems", proof.problems}});
     return static_cast<int>(code);
   }
   for (const std::string& problem : proof.problems) fmt::print("{}\n", problem);
@@ -178,9 +210,13 @@ int verify(const trainer::RunDirectory& run, const Options& options) {
 }
 
 /// The run directory that is meant: the one named, or that of the configuration named.
-std::string run_of(const std::string& word) {
-  if (!std::filesystem::is_regular_file(word)) return word;
-  return trainer::read_trainer_config(TomlDocument::load(word)).run.directory.string();
+std::string run_of(const std::string& word, const std::vector<std::string>& settings) {
+  if (std::filesystem::is_regular_file(word))
+    return trainer::read_trainer_config(TomlDocument::load(word, settings)).run.directory.string();
+  if (!settings.empty())
+    throw ConfigError("data ledger: --set {} with a run directory. Name a configuration, or leave it out.",
+                      settings.front());
+  return word;
 }
 
 int ledger(Options options) {
@@ -195,13 +231,13 @@ int ledger(Options options) {
     throw ConfigError(
         "data ledger: --step {} with verify (all steps are verified together). Leave out one of the two.",
         options.step);
-  options.run = run_of(options.words.front());
+  options.run = run_of(options.words.front(), options.settings);
   const trainer::RunDirectory run(options.run);
   if (!std::filesystem::exists(run.ledger()))
     throw ConfigError("{}: there is no ledger.bin. Name the directory of a run.", options.run);
   if (options.verify) return verify(run, options);
   data::LedgerReader reader(run.ledger());
-  return options.step > 0 ? show_step(reader, options) : show(reader, run, options);
+  return options.step > 0 ? show_step(reader, run, options) : show(reader, run, options);
 }
 
 }  // namespace
@@ -220,7 +256,9 @@ void add_data_ledger(CLI::App& data, Run& run) {
       ->required()
       ->expected(1, 2);
   command->add_option("--step", options->step, "Which samples entered which micro-batch of this step")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
+  command->add_option("--set", options->settings,
+                      "With a configuration, override one key: table.key=value (repeatable)");
   command->add_flag("--json", options->json, "Print JSON");
   command->footer("Example: vrwkv-dist data ledger runs/quickstart-stage2 verify\nExit code 1: not proven.");
   command->callback([options, &run] { run = [options] { return ledger(*options); }; });

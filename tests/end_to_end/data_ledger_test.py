@@ -3,6 +3,7 @@
 import collections
 import copy
 import json
+import re
 import signal
 
 import ledger_file
@@ -71,7 +72,26 @@ class DataLedger(support.ProgramTest):
                    for place, record, _, substitute in entry["replacements"]))
         for entry in self.entries:
             step = json.loads(self.call("data", "ledger", "run", "--step", entry["step"], "--json").out)
+            replacements = step.pop("replacements")
             self.assertEqual(step, {key: entry[key] for key in step})
+            self.assertEqual(replacements, [one for one in shown["replacements"] if one["step"] == entry["step"]])
+
+    def test_says_of_samples_that_the_run_was_told_of_why_they_are_bad(self):
+        quarantine = self.folder / "run" / "quarantine.json"
+        (self.folder / "told.json").write_bytes(quarantine.read_bytes())
+        self.call("train", self.config, "--set", "data.quarantine=told.json", "--run-dir", "told", "--max-steps", 4)
+        self.assertFalse((self.folder / "told" / "quarantine.json").exists())
+        said = self.call("data", "ledger", self.config, "--set", "run.directory=told").out
+        reasons = {sample["record"]: sample["reason"] for sample in json.loads(quarantine.read_text())["samples"]}
+        self.assertEqual(set(reasons), BAD)
+        for record, reason in reasons.items():
+            self.assertRegex(said, f"sample {record} replaced by [0-9]+: {re.escape(reason)}")
+        step = re.search("step ([0-9]+): ", said).group(1)
+        self.assertIn("replaced by", self.call("data", "ledger", "told", "--step", step).out)
+
+    def test_settings_need_a_configuration(self):
+        said = self.call("data", "ledger", "run", "--set", "run.directory=x", expect=support.USAGE).err
+        self.assertIn("--set run.directory=x with a run directory", said)
 
     def test_says_how_many_samples_the_order_leaves_out(self):
         self.assertNotIn("no place", self.verify().out)
