@@ -21,6 +21,7 @@ run() {
 run tensor_file tests/fixtures/tensor_file
 run image tests/fixtures/image
 run data_file tests/fixtures/data tests/fixtures/data_index
+run prepare tests/fixtures/data tests/fixtures/data_index
 run sample_index tests/fixtures/data_index
 run tar tests/fixtures/tar
 run ledger tests/fixtures/ledger
