@@ -26,7 +26,19 @@ class GpuRun : public test::OnGpu<test::TrainerRunTest> {
   void set_up_on_gpu() override { use(gpu_); }
 
   const Compute cpu_;
+  void expect_same_bits_however_run(const std::vector<std::string>& settings, const Compute& compute) const {
+    train_alone("alone", settings, until(3), compute);
+    train("together", settings, until(3), compute);
+    expect_equal_runs("alone", "together");
+    train("resumed", settings, until(2), compute);
+    train("resumed", settings, until(3), compute);
+    expect_equal_runs("alone", "resumed");
+  }
+
   const Compute gpu_{.device = {c10::kCUDA, 0}, .type = c10::kFloat};
+  const Compute gpu_bf16_{.device = {c10::kCUDA, 0}, .type = c10::kBFloat16};
+  /// With which bf16 is computed in chunks.
+  const std::vector<std::string> heads_of_64_ = {"model.head_size=64"};
 };
 
 TEST_F(GpuRun, TakesTheCpusSteps) {
@@ -48,14 +60,21 @@ TEST_F(GpuRun, TakesTheCpusSteps) {
     EXPECT_LE(relative_rms(tensor, expected.at(name)), 1e-2) << name;
 }
 
-TEST_F(GpuRun, HasTheBitsOfARunOfOneRankAndOfAnInterruptedOne) {
-  train_alone("alone", {}, until(3), gpu_);
-  train("together", {}, until(3), gpu_);
-  expect_equal_runs("alone", "together");
-  train("resumed", {}, until(2), gpu_);
-  train("resumed", {}, until(3), gpu_);
-  expect_equal_runs("alone", "resumed");
+TEST_F(GpuRun, LearnsInChunksAsOnACpu) {
+  train("cpu", heads_of_64_, until(6), cpu_);
+  train("gpu", heads_of_64_, until(6), gpu_bf16_);
+  if (world_.rank() != 0) return;
+  const auto on_cpu = test::metrics_of(run_folder("cpu")), on_gpu = test::metrics_of(run_folder("gpu"));
+  ASSERT_EQ(on_gpu.size(), 6U);
+  for (std::size_t step = 0; step < 6; ++step) {
+    const double expected = on_cpu[step]["loss"];
+    EXPECT_NEAR(on_gpu[step]["loss"].get<double>(), expected, 2e-2 * expected) << step;
+  }
 }
+
+TEST_F(GpuRun, HasTheBitsOfARunOfOneRankAndOfAnInterruptedOne) { expect_same_bits_however_run({}, gpu_); }
+
+TEST_F(GpuRun, HasThemInChunksToo) { expect_same_bits_however_run(heads_of_64_, gpu_bf16_); }
 
 class GpuModel : public GpuRun {
  protected:
