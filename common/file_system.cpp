@@ -2,7 +2,9 @@
 #include "common/file_system.h"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -11,6 +13,26 @@
 #include "common/error.h"
 
 namespace vrwkv {
+namespace {
+
+/// A name beside a file that no other process takes; what has it goes away in the end, unless it was renamed.
+class TemporaryName {
+ public:
+  explicit TemporaryName(const std::filesystem::path& file) {
+    std::array<char, 256> host{};
+    ::gethostname(host.data(), host.size() - 1);
+    path_ = fmt::format("{}.partial-{}-{}", file.string(), host.data(), ::getpid());
+  }
+  TemporaryName(const TemporaryName&) = delete;
+  TemporaryName& operator=(const TemporaryName&) = delete;
+  ~TemporaryName() { ::unlink(path_.c_str()); }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace
 
 std::string read_file(const std::filesystem::path& path) {
   std::ifstream stream(path, std::ios::binary);
@@ -54,17 +76,25 @@ std::int64_t modification_time_ns(const struct stat& status) noexcept {
   return std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
 }
 
+void require_replaceable(const std::filesystem::path& path) {
+  std::error_code unknown;
+  const auto status = std::filesystem::status(path, unknown);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
+    throw IoError("{}: is no file that could be replaced. Name a file.", path.string());
+}
+
 void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
-  const std::filesystem::path partial = path.string() + ".partial";
+  require_replaceable(path);
+  const TemporaryName partial(path);
   {
-    const FileDescriptor file(::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (!file) throw IoError("{}: cannot be created ({})", partial.string(), std::strerror(errno));
+    const FileDescriptor file(::open(partial.path().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    if (!file) throw IoError("{}: cannot be created ({})", partial.path().string(), std::strerror(errno));
     if (!write_all(file.get(), content))
-      throw IoError("{}: cannot be written ({})", partial.string(), std::strerror(errno));
+      throw IoError("{}: cannot be written ({})", partial.path().string(), std::strerror(errno));
     if (::fsync(file.get()) != 0)
-      throw IoError("{}: cannot be synced ({})", partial.string(), std::strerror(errno));
+      throw IoError("{}: cannot be synced ({})", partial.path().string(), std::strerror(errno));
   }
-  if (std::rename(partial.c_str(), path.c_str()) != 0)
+  if (std::rename(partial.path().c_str(), path.c_str()) != 0)
     throw IoError("{}: cannot be replaced ({})", path.string(), std::strerror(errno));
   sync_to_disk(path.parent_path().empty() ? std::filesystem::path(".") : path.parent_path());
 }

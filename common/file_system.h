@@ -35,9 +35,12 @@ std::size_t read_at(const FileDescriptor& file, const std::filesystem::path& pat
 bool write_all(int descriptor, std::string_view content) noexcept;
 /// When a file was last written, in nanoseconds since 1970.
 std::int64_t modification_time_ns(const struct stat& status) noexcept;
+/// A rename onto a device or a pipe would remove it.
+/// @throws IoError when there is something at `path` that is no file.
+void require_replaceable(const std::filesystem::path& path);
 /// Replaces `path` by `content` so that a reader, also after a power cut, sees the old file or the new one:
-/// writes beside it, syncs, renames, syncs the folder. @throws IoError (a full disk among others); the old
-/// file then stays.
+/// writes beside it, syncs, renames, syncs the folder. Processes that replace a file at once each write their
+/// own; the last one stays. @throws IoError (a full disk among others); the old file then stays.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 /// Waits until a file's, or a folder's, content is on the disk. @throws IoError.
 void sync_to_disk(const std::filesystem::path& path);

@@ -21,10 +21,12 @@ namespace {
 }  // namespace
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // Without waiting for somebody to write into what turns out to be a pipe.
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   struct stat status {};
   if (!file || ::fstat(file.get(), &status) != 0) refuse(path, errno);
   if (S_ISDIR(status.st_mode)) refuse(path, EISDIR);
+  if (!S_ISREG(status.st_mode)) throw IoError("{}: is a pipe or a device. Name a file.", path.string());
   if (status.st_size == 0) return;
   const auto bytes = static_cast<std::size_t>(status.st_size);
   void* const begin = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, file.get(), 0);

@@ -22,6 +22,7 @@ std::filesystem::path OutputFile::partial_path(const std::filesystem::path& path
 }
 
 OutputFile::OutputFile(std::filesystem::path path) : path_(std::move(path)), partial_(partial_path(path_)) {
+  require_replaceable(path_);
   if (path_.has_parent_path()) vrwkv::create_directories(path_.parent_path());
   file_ = FileDescriptor(::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
   if (!file_) fail(partial_);

@@ -86,6 +86,7 @@ void print_lines(const data::PrepareSummary& summary, const std::filesystem::pat
 }
 
 int prepare_data(const Options& options) {
+  data::require_other_output(options.input, options.output);  // which may be a configuration
   const std::filesystem::path input = input_of(options);
   const data::PrepareSummary summary = data::prepare_file(input, options.output, options.prepare);
   if (options.json) {

@@ -8,6 +8,7 @@ namespace vrwkv::hdf5 {
 
 PartialFile::PartialFile(const std::filesystem::path& path)
     : path_(path), partial_(path.string() + ".partial") {
+  require_replaceable(path_);
   if (path_.has_parent_path()) vrwkv::create_directories(path_.parent_path());
   remove();
   file_.emplace(File::create(partial_));

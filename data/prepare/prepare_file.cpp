@@ -165,12 +165,16 @@ class Preparation {
 
 }  // namespace
 
-PrepareSummary prepare_file(const std::filesystem::path& input, const std::filesystem::path& output,
-                            const PrepareOptions& options) {
+void require_other_output(const std::filesystem::path& input, const std::filesystem::path& output) {
   for (const auto& overwritten : {output, OutputFile::partial_path(output)})
     if (std::error_code failure; std::filesystem::equivalent(input, overwritten, failure))
       throw ConfigError("{}: is the input itself (it would be lost). Name another output.",
                         overwritten.string());
+}
+
+PrepareSummary prepare_file(const std::filesystem::path& input, const std::filesystem::path& output,
+                            const PrepareOptions& options) {
+  require_other_output(input, output);
   return Preparation(input, output, options).run();
 }
 

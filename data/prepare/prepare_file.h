@@ -36,13 +36,16 @@ struct PrepareSummary {
   std::vector<PrepareFinding> findings;
 };
 
+/// @throws ConfigError when `input` is `output`, or the `output`.partial that is written first.
+void require_other_output(const std::filesystem::path& input, const std::filesystem::path& output);
+
 /// Reads a data file once from begin to end (with a shuffle, a second time in the new order) and writes what
 /// plan_sample() makes of its samples, one a line. Parts of a sample that was split are named
 /// `ID#RECORD-PART`, both numbers from 0, so that they differ also where ids repeat. Holds no text; with a
 /// shuffle 32 bytes for each sample of the output. The same input gives the same bytes.
 /// `output` appears, or is replaced, when all of it is written.
 /// @throws DataError "file:line: ..." at the first thing that is malformed, and when no sample is left.
-/// @throws ConfigError when `input` is `output` or the `output`.partial that is written first.
+/// @throws ConfigError as require_other_output().
 /// @throws IoError when `output` cannot be written.
 PrepareSummary prepare_file(const std::filesystem::path& input, const std::filesystem::path& output,
                             const PrepareOptions& options);

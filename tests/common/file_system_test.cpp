@@ -4,12 +4,19 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <filesystem>
+#include <string>
 #include <thread>
+#include <vector>
 
+#include "common/error.h"
 #include "tests/support/temporary_directory.h"
 
 namespace vrwkv {
@@ -70,6 +77,42 @@ TEST(ModificationTime, CountsNanoseconds) {
   struct stat status {};
   ASSERT_EQ(::stat(path.c_str(), &status), 0);
   EXPECT_EQ(modification_time_ns(status), 1'234'567'890'987'654'321);
+}
+
+TEST(WriteFileAtomically, ProcessesDoNotTearEachOthersFiles) {
+  const test::TemporaryDirectory directory;
+  const auto path = directory.path() / "file";
+  const std::string contents[] = {std::string(3'000'000, 'a'), std::string(2'000'000, 'b')};
+  std::vector<::pid_t> writers;
+  for (const std::string& content : contents) {
+    const ::pid_t writer = ::fork();
+    ASSERT_GE(writer, 0);
+    if (writer == 0) {
+      for (int i = 0; i < 50; ++i) write_file_atomically(path, content);
+      ::_exit(0);
+    }
+    writers.push_back(writer);
+  }
+  int reads = 0;
+  while (!std::filesystem::exists(path)) ::usleep(100);
+  for (; ::waitpid(writers[0], nullptr, WNOHANG) == 0; ++reads) {
+    const std::string read = read_file(path);
+    EXPECT_TRUE(read == contents[0] || read == contents[1]) << read.size();
+  }
+  int status = -1;
+  EXPECT_EQ(::waitpid(writers[1], &status, 0), writers[1]);
+  EXPECT_EQ(status, 0);
+  EXPECT_GT(reads, 0);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path()), {}), 1) << "partial files";
+}
+
+TEST(WriteFileAtomically, LeavesAPipeOrAFolderAlone) {
+  const test::TemporaryDirectory directory;
+  const auto pipe = directory.path() / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THROW(write_file_atomically(pipe, "content"), IoError);
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
+  EXPECT_THROW(write_file_atomically(directory.path(), "content"), IoError);
 }
 
 }  // namespace

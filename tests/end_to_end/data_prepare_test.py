@@ -2,6 +2,7 @@
 """data_prepare_test.py PROGRAM: `data prepare` against what the original's preparation does, where that is right."""
 import copy
 import json
+import os
 import random
 import re
 import signal
@@ -232,6 +233,14 @@ class DataPrepare(support.ProgramTest):
                 self.assertFalse((self.folder / output).exists())
         self.assertEqual(self.input.read_bytes(), before)
         self.assertFalse(self.output.exists())
+        config = self.write_config("only.toml", data={"file": "in.json"})
+        text = config.read_text()
+        self.assertIn("is the input itself", self.call("data", "prepare", config, config, expect=support.USAGE).err)
+        self.assertEqual(config.read_text(), text)
+        os.mkfifo(self.folder / "pipe")
+        self.assertIn("is no file", self.call("data", "prepare", "in.json", "pipe", expect=support.FAILED).err)
+        self.assertTrue((self.folder / "pipe").is_fifo())
+        self.assertIn("is a pipe", self.call("data", "prepare", "pipe", "out.json", expect=support.DATA_REFUSED).err)
         self.call("data", "prepare", "absent.json", "out.json", expect=support.DATA_REFUSED)
 
     def test_a_kill_leaves_the_old_output(self):
