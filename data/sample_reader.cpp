@@ -20,7 +20,9 @@ Sample named_after(const Record& record) {
 SampleReader::SampleReader(const Tokenizer& tokenizer, const std::vector<ImagePlaces>& image_folders,
                            SampleReaderOptions options)
     : tokenizer_(tokenizer), options_(std::move(options)) {
-  if (!options_.image_sizes.empty()) images_ = open_image_stores(image_folders, options_.cache);
+  if (options_.image_sizes.empty()) return;
+  require_image_folders(image_folders);
+  images_ = open_image_stores(image_folders, options_.cache);
 }
 
 std::int64_t SampleReader::bytes_per_image() const {

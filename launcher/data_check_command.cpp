@@ -103,8 +103,10 @@ int check_data(const Options& options, mpi::Communicator& world) {
   });
   world.set_limit(std::chrono::hours(24));  // a rank may be slow to read its share of the images
   const data::Mixture mixture = mpi::in_turn(world, "data", [&] { return open_mixture(config); });
-  const data::ImageStores stores =
-      mpi::in_turn(world, "images", [&] { return data::open_image_stores(config.data.image_folders()); });
+  const data::ImageStores stores = mpi::in_turn(world, "images", [&] {
+    data::require_image_folders(config.data.image_folders());
+    return data::open_image_stores(config.data.image_folders());
+  });
   const std::filesystem::path folder =
       options.output.empty() ? config.run.directory / "check" : std::filesystem::path(options.output);
   const auto open = [&] { return data::CheckJournal(folder, mixture, config.data.images); };

@@ -31,14 +31,20 @@ bool fits(std::string_view pattern, std::string_view name) {
   return false;
 }
 
+/// Whether it is an index that lies beside a shard, or one that is being written.
+bool is_beside_shards(std::string_view name) {
+  return name.ends_with(".tar.index") || name.find(".tar.index.partial") != std::string_view::npos;
+}
+
 /// In the order of their names.
 std::vector<std::filesystem::path> files_that_fit(const std::filesystem::path& pattern) {
   std::vector<std::filesystem::path> files;
   std::error_code failure;
   std::filesystem::directory_iterator folder(pattern.parent_path(), failure), end;
-  for (; !failure && folder != end; folder.increment(failure))
-    if (fits(pattern.filename().string(), folder->path().filename().string()))
-      files.push_back(folder->path());
+  for (; !failure && folder != end; folder.increment(failure)) {
+    const std::string name = folder->path().filename().string();
+    if (fits(pattern.filename().string(), name) && !is_beside_shards(name)) files.push_back(folder->path());
+  }
   if (failure)
     throw DataError("{}: cannot be read ({}). Check [data] image_folder.", pattern.parent_path().string(),
                     failure.message());
@@ -66,10 +72,14 @@ std::vector<std::uint8_t> read_image_file(const std::filesystem::path& path) {
   return bytes;
 }
 
+bool is_pattern(const std::filesystem::path& where) {
+  return where.filename().string().find('*') != std::string::npos;
+}
+bool is_tar_file(const std::filesystem::path& where) { return where.extension() == ".tar"; }
+
 std::shared_ptr<const ImageStore> open_place(const std::filesystem::path& where) {
-  const std::string last = where.filename().string();
-  if (last.find('*') != std::string::npos) return std::make_shared<TarStore>(files_that_fit(where));
-  if (last.ends_with(".tar")) return std::make_shared<TarStore>(std::vector{where});
+  if (is_pattern(where)) return std::make_shared<TarStore>(files_that_fit(where));
+  if (is_tar_file(where)) return std::make_shared<TarStore>(std::vector{where});
   return std::make_shared<FolderStore>(where);
 }
 
@@ -110,6 +120,18 @@ std::optional<std::uint64_t> FolderStore::size(const std::string& name) const {
     if (is_fault_of_file(errno)) return std::nullopt;
     throw IoError("{}: cannot be looked at ({}).", path.string(), std::strerror(errno));
   });
+}
+
+void require_image_folders(const std::vector<ImagePlaces>& sources) {
+  for (const ImagePlaces& places : sources) {
+    for (const auto& where : places) {
+      if (where.empty() || is_pattern(where) || is_tar_file(where)) continue;
+      std::error_code failure;
+      if (!std::filesystem::is_directory(where, failure))
+        throw DataError("{}: is no folder ({}). Check [data] image_folder.", where.string(),
+                        failure ? failure.message() : "something else has this name");
+    }
+  }
 }
 
 std::shared_ptr<const ImageStore> open_image_store(const ImagePlaces& places, const ImageCache& cache) {

@@ -64,6 +64,9 @@ struct ImageCache {
 /// has a name counts.
 using ImagePlaces = std::vector<std::filesystem::path>;
 
+/// @throws DataError when one of them has to be a folder and is none.
+void require_image_folders(const std::vector<ImagePlaces>& sources);
+
 /// Opens them. @throws DataError when no file fits a pattern, or as TarStore does. A folder is not looked at.
 /// @throws IoError when the cache cannot be written.
 std::shared_ptr<const ImageStore> open_image_store(const ImagePlaces& places, const ImageCache& cache = {});

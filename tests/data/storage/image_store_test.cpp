@@ -96,6 +96,24 @@ TEST_F(ImageStoreTest, AreSharedBySourcesOfOneFolder) {
   EXPECT_EQ(text_of(stores[2]->read("both.jpg")), "from 1");
 }
 
+TEST_F(ImageStoreTest, APatternLeavesOutWhatLiesBesideShards) {
+  test::write_file(path("x-1.tar.index.partial-host-7"), "half");
+  for (const char* time : {"before there are indexes", "after"}) {
+    const auto store = open_image_store({path("x-*")});
+    EXPECT_EQ(text_of(store->read("both.jpg")), "from 1") << time;
+    EXPECT_TRUE(std::filesystem::exists(path("x-0.tar.index")));
+  }
+}
+
+TEST_F(ImageStoreTest, FoldersThatAreRequiredHaveToBeThere) {
+  require_image_folders({{}, {path("0"), path("x-*.tar")}, {path("none.tar")}});
+  EXPECT_THAT(refusal([&] {
+                require_image_folders({{path("0")}, {path("1"), path("gone")}});
+              }),
+              HasSubstr("gone: is no folder (No such file or directory). Check [data] image_folder."));
+  EXPECT_THAT(refusal([&] { require_image_folders({{path("0/both.jpg")}}); }), HasSubstr("is no folder"));
+}
+
 TEST_F(ImageStoreTest, MakeAnIndexOnce) {
   open_image_store({path("x-1.tar")});
   const std::string index = read_file(path("x-1.tar.index"));
