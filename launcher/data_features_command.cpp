@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "launcher/ranks.h"
 #include "trainer/core_share.h"
 #include "trainer/features/feature_plan.h"
+#include "trainer/features/store_description.h"
 #include "trainer/open_data.h"
 #include "trainer/weight_source.h"
 
@@ -27,19 +29,33 @@ using Clock = std::chrono::steady_clock;
 struct Options {
   std::string config;
   std::vector<std::string> settings;
-  std::int64_t images_per_shard = 128;
+  std::optional<std::int64_t> images_per_shard;
   bool plan_only = false;
   bool json = false;
 };
 
+/// As many as the store has already, if it is there.
+std::int64_t images_per_shard(const std::filesystem::path& store, const std::optional<std::int64_t>& wanted) {
+  constexpr std::int64_t kDefault = 128;
+  const auto there = trainer::read_description(store);
+  if (!there) return wanted.value_or(kDefault);
+  if (wanted && *wanted != there->images_per_shard)
+    throw ConfigError(
+        "{}: has {} images in a shard, not {} (all of them would be encoded again). Leave out "
+        "--images-per-shard, or delete the folder.",
+        store.string(), there->images_per_shard, *wanted);
+  return there->images_per_shard;
+}
+
 trainer::FeatureJob make_job(const trainer::TrainerConfig& config, const Options& options,
                              const data::Mixture& mixture, int cores) {
+  data::require_image_folders(config.data.image_folders());
   return {.stores = data::open_image_stores(config.data.image_folders(), config.data.cache()),
           .images = trainer::distinct_images(mixture),
           .folder = config.data.features,
           .options = config.data.images,
           .type = trainer::feature_type_of(config.data.feature_type),
-          .images_per_shard = options.images_per_shard,
+          .images_per_shard = images_per_shard(config.data.features, options.images_per_shard),
           .threads = trainer::reading_threads(config, cores)};
 }
 
@@ -125,10 +141,10 @@ void add_data_features(CLI::App& data, Run& run) {
       ->required();
   command->add_option("--set", options->settings, "Override one key: table.key=value (repeatable)");
   command
-      ->add_option("--images-per-shard", options->images_per_shard,
-                   "Images in one file, and lost at most when the job is killed")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 20))
-      ->capture_default_str();
+      ->add_option(
+          "--images-per-shard", options->images_per_shard,
+          "Images in one file, and lost at most when the job is killed; 128, or as the store has them")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 20));
   command->add_flag("--plan", options->plan_only, "Only say what it would take and save");
   command->add_flag("--json", options->json, "Print JSON instead of lines");
   command->footer(

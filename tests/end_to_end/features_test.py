@@ -69,6 +69,27 @@ class Features(support.ProgramTest):
         self.assertIn("another folder", self.make(other, expect=support.USAGE).err)
         self.assertIn("feature_type", self.make(self.from_images, expect=support.USAGE).err)
 
+    def test_a_store_keeps_its_shards_size(self):
+        self.make(self.from_features)
+        shards = self.shards()
+        again = json.loads(self.call("data", "features", self.from_features, "--json", ranks=self.ranks).out)
+        self.assertEqual((again["encoded"], again["kept"]), (0, 5))
+        result = self.call("data", "features", self.from_features, "--images-per-shard", 3, ranks=self.ranks,
+                           expect=support.USAGE)
+        self.assertIn("has 2 images in a shard, not 3", result.err)
+        self.assertEqual(self.shards(), shards)
+
+    def test_images_are_not_missed_later(self):
+        self.make(self.from_features)
+        images = self.folder / "data" / "images"
+        images.rename(self.folder / "elsewhere")
+        self.call("train", self.from_features, ranks=self.ranks)
+        result = self.call("train", self.from_images, "--run-dir", "none", ranks=self.ranks, expect=support.DATA_REFUSED)
+        self.assertIn("images: is no folder", result.err)
+        for command in ("features", "check"):
+            refused = self.call("data", command, self.from_features, ranks=self.ranks, expect=support.DATA_REFUSED)
+            self.assertIn("images: is no folder", refused.err)
+
 
 if __name__ == "__main__":
     support.main()

@@ -69,6 +69,7 @@ void FeatureStore::require(const std::vector<FeatureImage>& images) const {
   for (const FeatureImage* image : probes(images)) {
     const Place& place = place_of(image->name);
     const data::ImageStore& store = *stores_[image->store];
+    if (!store.has(image->path)) continue;  // its features are of what it was
     if (identity_of(store, image->path) != shards_[place.shard].file_of(place.image))
       refuse(fmt::format("{} is not the file that the features of '{}' were made of",
                          store.describe(image->path), image->name));
