@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/error.h"
 #include "data/text/tokenizer.h"
@@ -23,6 +27,22 @@ inline const data::Tokenizer& tokenizer() {
 inline std::filesystem::path write_file(const std::filesystem::path& path, std::string_view content) {
   std::ofstream(path, std::ios::binary) << content;
   return path;
+}
+
+/// The JSON of a sample without image, and of one whose answer is its id.
+inline std::string text_sample(const std::string& id, const std::string& answer) {
+  return fmt::format(R"({{"id": "{}", "conversations": [{{"from": "human", "value": "Which?"}}, )"
+                     R"({{"from": "gpt", "value": "{}"}}]}})",
+                     id, answer);
+}
+inline std::string image_sample(const std::string& id, const std::string& image) {
+  return fmt::format(
+      R"({{"id": "{}", "image": "{}", "conversations": [{{"from": "human", "value": "<image>\nWhich?"}}, )"
+      R"({{"from": "gpt", "value": "{}"}}]}})",
+      id, image, id);
+}
+inline std::string array_of(const std::vector<std::string>& samples) {
+  return fmt::format("[{}]", fmt::join(samples, ",\n"));
 }
 
 /// What `work` threw, when it was an `Expected`.

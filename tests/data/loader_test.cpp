@@ -17,29 +17,13 @@
 namespace vrwkv::data {
 namespace {
 
+using test::array_of;
+using test::image_sample;
 using test::message_of;
+using test::text_sample;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-std::string text_sample(const std::string& id, const std::string& answer) {
-  return fmt::format(R"({{"id": "{}", "conversations": [{{"from": "human", "value": "Which?"}}, )"
-                     R"({{"from": "gpt", "value": "{}"}}]}})",
-                     id, answer);
-}
-
-std::string image_sample(const std::string& id, const std::string& image) {
-  return fmt::format(
-      R"({{"id": "{}", "image": "{}", "conversations": [{{"from": "human", "value": "<image>\nWhich?"}}, )"
-      R"({{"from": "gpt", "value": "{}"}}]}})",
-      id, image, id);
-}
-
-std::string array_of(const std::vector<std::string>& samples) {
-  std::string array = "[";
-  for (const std::string& sample : samples) array += (array.size() == 1 ? "" : ",\n") + sample;
-  return array + "]";
-}
 
 /// Equal in every tensor, name and number.
 void expect_equal(const MicroBatch& a, const MicroBatch& b) {

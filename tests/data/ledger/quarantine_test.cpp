@@ -46,9 +46,13 @@ TEST(Quarantine, TheChecksumIsOfTheRecordsAlone) {
 TEST(Quarantine, RefusesOtherFiles) {
   const test::TemporaryDirectory directory;
   const auto file = directory.path() / "list.json";
-  for (const char* text : {"", "[]", "{}", "{\"samples\": []}", "{\"fingerprint\": 7, \"samples\": []}",
-                           "{\"fingerprint\": \"0\", \"samples\": [{\"record\": \"7\"}]}",
-                           "{\"fingerprint\": \"0\", \"samples\": 3}"}) {
+  for (const char* text :
+       {"", "[]", "{}", "{\"samples\": []}", "{\"fingerprint\": 7, \"samples\": []}",
+        "{\"fingerprint\": \"0\", \"samples\": [{\"record\": \"7\"}]}",
+        "{\"fingerprint\": \"0\", \"samples\": 3}",
+        R"({"fingerprint": "0", "samples": [{"record": 1.9, "id": "a", "reason": ""}]})",
+        R"({"fingerprint": "0", "samples": [{"record": -5, "id": "a", "reason": ""}]})",
+        R"({"fingerprint": "0", "samples": [{"record": 1e30, "id": "a", "reason": ""}]})"}) {
     write_file_atomically(file, text);
     try {
       Quarantine::read(file);
