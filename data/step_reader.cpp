@@ -18,6 +18,10 @@ Quarantine open_quarantine(const std::filesystem::path& list, const Mixture& mix
         "{}: the list is of other data (its numbers would mean other samples). Name the list that belongs to "
         "this data, or none.",
         list.string());
+  if (!quarantine.samples().empty() && quarantine.samples().rbegin()->first >= mixture.size())
+    throw DataError(
+        "{}: names sample {}, but the data has {}. Name the list that belongs to this data, or none.",
+        list.string(), quarantine.samples().rbegin()->first, mixture.size());
   return quarantine;
 }
 

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <exception>
 #include <new>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,12 +22,18 @@ using vrwkv::ExitCode;
 
 int to_int(ExitCode code) { return static_cast<int>(code); }
 
-/// CLI11 would only say that a command is missing.
-void require_known_command(const CLI::App& app, int argc, char** argv) {
+/// CLI11 would only say that a command is missing. @param words  what follows the command `app`.
+void require_known_command(const CLI::App& app, std::span<char* const> words) {
   std::vector<std::string> names;
-  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
-  if (argc < 2 || argv[1][0] == '-' || std::find(names.begin(), names.end(), argv[1]) != names.end()) return;
-  throw vrwkv::ConfigError("no command '{}'. The commands are {}.", argv[1], fmt::join(names, ", "));
+  for (const CLI::App* command : app.get_subcommands({})) {
+    names.push_back(command->get_name());
+    if (!words.empty() && names.back() == words.front())
+      return require_known_command(*command, words.subspan(1));
+  }
+  if (names.empty() || words.empty() || words.front()[0] == '-') return;
+  throw vrwkv::ConfigError("no command '{}'. The commands {}are {}.", words.front(),
+                           app.get_parent() == nullptr ? "" : fmt::format("of {} ", app.get_name()),
+                           fmt::join(names, ", "));
 }
 
 int parse_and_run(int argc, char** argv) {
@@ -46,7 +53,7 @@ int parse_and_run(int argc, char** argv) {
   vrwkv::launcher::add_forward(app, run);
   vrwkv::launcher::add_checkpoint(app, run);
   try {
-    require_known_command(app, argc, argv);
+    require_known_command(app, {argv + 1, argv + std::max(argc, 1)});
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? to_int(ExitCode::kDone) : to_int(ExitCode::kUsage);

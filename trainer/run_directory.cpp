@@ -61,6 +61,13 @@ std::optional<std::filesystem::path> RunDirectory::checkpoint_to_resume(const Tr
   return newest;
 }
 
+std::filesystem::path RunDirectory::written_before(const std::filesystem::path& file,
+                                                   const std::filesystem::path& resumed_from) const {
+  const auto origin = resumed_from.parent_path().parent_path() / file.filename();
+  const bool goes_on = std::filesystem::exists(file) && checkpoint::newest(checkpoints());
+  return goes_on || !std::filesystem::exists(origin) ? file : origin;
+}
+
 void RunDirectory::abandon_checkpoints_after(std::int64_t step) const {
   for (const auto& path : checkpoint::list(checkpoints())) {
     if (path.filename().string() <= fmt::format("step-{:08}", step)) continue;

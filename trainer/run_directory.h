@@ -36,6 +36,10 @@ class RunDirectory {
   /// gives other numbers, or the folder holds a run that the request would overwrite.
   std::optional<std::filesystem::path> checkpoint_to_resume(const TrainerConfig& config,
                                                             const ResumeRequest& request) const;
+  /// Where one of the files above is, as it was written up to a checkpoint: here, unless this directory has
+  /// no checkpoint and goes on from one of another run.
+  std::filesystem::path written_before(const std::filesystem::path& file,
+                                       const std::filesystem::path& resumed_from) const;
   /// Renames the checkpoints of later steps to step-NNNNNNNN.abandoned, where nothing looks for them: a run
   /// that goes on from an older checkpoint has left them behind. One rank does it. @throws IoError.
   void abandon_checkpoints_after(std::int64_t step) const;

@@ -6,6 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "common/error.h"
+#include "common/log.h"
+
 namespace vrwkv::trainer {
 namespace {
 
@@ -24,13 +27,29 @@ std::string report_of(const std::vector<data::MicroBatch>& batches) {
                                                                  Json::error_handler_t::replace);
 }
 
+/// What the run wrote before. One that was damaged is kept aside, and a new one begun.
+data::Quarantine list_that_goes_on(const std::filesystem::path& file) {
+  if (!std::filesystem::exists(file)) return {};
+  try {
+    return data::Quarantine::read(file);
+  } catch (const DataError& error) {
+    const std::filesystem::path aside = file.string() + ".damaged";
+    std::error_code failure;
+    std::filesystem::rename(file, aside, failure);
+    if (failure)
+      throw IoError("{}: is damaged, and cannot be set aside ({})", file.string(), failure.message());
+    log::warning("{} It is {} now; a new list begins.", error.what(), aside.filename().string());
+    return {};
+  }
+}
+
 }  // namespace
 
 SampleAccounts::SampleAccounts(const RunDirectory& directory, const data::Loader& loader,
                                std::int64_t completed_steps, const mpi::Communicator& world)
     : world_(world), quarantine_file_(directory.quarantine()) {
   if (world.rank() != 0) return;
-  if (std::filesystem::exists(quarantine_file_)) quarantine_ = data::Quarantine::read(quarantine_file_);
+  quarantine_ = list_that_goes_on(quarantine_file_);
   if (!quarantine_.is_of(loader.mixture().fingerprint()))
     quarantine_ = data::Quarantine(loader.mixture().fingerprint());
   ledger_.emplace(directory.ledger(), loader.header_of_ledger(), completed_steps);

@@ -54,17 +54,20 @@ model::VisualRwkv start_model(const TrainerConfig& config, const Compute& comput
   return model;
 }
 
-/// The same file of the run that a checkpoint is of.
-std::filesystem::path at_origin(const std::filesystem::path& file,
-                                const std::filesystem::path& resumed_from) {
-  return resumed_from.parent_path().parent_path() / file.filename();
-}
-
-/// A checkpoint of another run directory brings along what that run wrote of the steps before it.
-void bring_along(const std::filesystem::path& file, const std::filesystem::path& resumed_from) {
-  const auto origin = at_origin(file, resumed_from);
-  if (!std::filesystem::exists(file) && std::filesystem::exists(origin))
-    std::filesystem::copy_file(origin, file);
+/// Says what may change from one start of a run to the next, and does change its steps.
+void warn_of_other_choices(const TrainerConfig& config, const checkpoint::TrainingState& then,
+                           std::uint32_t quarantine_checksum) {
+  if (then.quarantine_crc32c != quarantine_checksum)
+    log::warning(
+        "[data] quarantine leaves out other samples than up to step {}: the next steps are other ones than "
+        "without the change",
+        then.step);
+  const auto before = read_stored_config(then.config_toml, "config.toml").data.on_bad_sample;
+  if (before != config.data.on_bad_sample)
+    log::warning(
+        "[data] on_bad_sample is another one than up to step {}: bad samples of the next steps are "
+        "treated in another way than before",
+        then.step);
 }
 
 }  // namespace
@@ -89,30 +92,31 @@ Trainer::Trainer(const TrainerConfig& config, const TrainOptions& options, const
       reducer_(layout_, collectives_, config.train.micro_batches, config.bucket_elements, compute.device),
       optimizer_(parameters_, layout_, collectives_),
       schedule_(model_, parameters_, {config.train.recompute, config.train.l2wrap}) {
-  load_checkpoint();
+  const std::optional<checkpoint::TrainingState> resumed = load_checkpoint();
   // What stored features were made by shows only in encoders that are there.
   loader_ = open_data(config, model_, directory_, world);
   require_same_data();
   prepare_run_directory();
+  if (resumed) warn_of_other_choices(config_, *resumed, loader_->quarantine_checksum());
   model_.cast_frozen();
   frozen_ = config_.train.trainable.frozen(model_.parameters());
   open_records();
 }
 
-void Trainer::load_checkpoint() {
-  if (!resumed_from_) return;
+std::optional<checkpoint::TrainingState> Trainer::load_checkpoint() {
+  if (!resumed_from_) return {};
   const auto frozen = config_.train.trainable.frozen(model_.parameters());
   const auto state = checkpoint::load_training(*resumed_from_, parameters_, optimizer_, frozen, world_);
   completed_steps_ = state.step;
   position_ = state.data_position;
   bad_samples_ = state.bad_samples;
+  return state;
 }
 
 void Trainer::require_same_data() const {
   mpi::all_or_none(world_, "data", [&] {
     if (!resumed_from_ || world_.rank() != 0) return;
-    const auto own = directory_.ledger();
-    const auto ledger = std::filesystem::exists(own) ? own : at_origin(own, *resumed_from_);
+    const auto ledger = directory_.written_before(directory_.ledger(), *resumed_from_);
     if (std::filesystem::exists(ledger)) data::require_header(ledger, loader_->header_of_ledger());
   });
 }
@@ -131,7 +135,8 @@ void Trainer::open_records() {
     if (world_.rank() != 0) return;
     if (resumed_from_)
       for (const auto& file : {directory_.metrics(), directory_.ledger(), directory_.quarantine()})
-        bring_along(file, *resumed_from_);
+        if (const auto before = directory_.written_before(file, *resumed_from_); before != file)
+          std::filesystem::copy_file(before, file, std::filesystem::copy_options::overwrite_existing);
     metrics_.emplace(directory_.metrics(), completed_steps_);
     if (resumed_from_) directory_.abandon_checkpoints_after(completed_steps_);
     std::filesystem::remove(directory_.requeue_marker());
@@ -306,7 +311,12 @@ void Trainer::save(std::int64_t number) {
   // A checkpoint that outlived a power cut without its rows could not be resumed from.
   if (metrics_)
     for (const auto& file : {directory_.metrics(), directory_.ledger()}) sync_to_disk(file);
-  const checkpoint::TrainingState state{number, position_, number, bad_samples_, config_.resolved_toml};
+  const checkpoint::TrainingState state{.step = number,
+                                        .data_position = position_,
+                                        .metrics_rows = number,
+                                        .bad_samples = bad_samples_,
+                                        .quarantine_crc32c = loader_->quarantine_checksum(),
+                                        .config_toml = config_.resolved_toml};
   checkpoint::save(directory_.checkpoints(), state, parameters_, optimizer_, frozen_, world_,
                    static_cast<int>(config_.checkpoint.keep_last));
   checkpoint_stall_ = seconds_since(start);

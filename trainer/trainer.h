@@ -16,6 +16,7 @@
 #include "sharding/shard_layout.h"
 #include "sharding/sharded_adamw.h"
 #include "trainer/block_schedule.h"
+#include "trainer/checkpoint/manifest.h"
 #include "trainer/compute.h"
 #include "trainer/metrics.h"
 #include "trainer/model/visual_rwkv.h"
@@ -67,7 +68,8 @@ class Trainer {
     std::int64_t cut_samples = 0;
   };
 
-  void load_checkpoint();
+  /// What the checkpoint says that the run goes on from, if it does.
+  std::optional<checkpoint::TrainingState> load_checkpoint();
   /// Refuses to go on on other data than the run was begun with. Before anything is written.
   void require_same_data() const;
   void prepare_run_directory();

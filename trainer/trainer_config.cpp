@@ -12,6 +12,7 @@ namespace vrwkv::trainer {
 namespace {
 
 constexpr std::int64_t kMost = std::int64_t{1} << 40;
+constexpr std::int64_t kMostSamplesAStep = std::int64_t{1} << 24;  // a step is planned as a whole
 constexpr const char* kOriginal = "visualrwkv-7.00";
 
 /// A default that is none when it is empty: the key is required then.
@@ -63,7 +64,7 @@ data::DataConfig data_defaults(bool original, const PathDefaults& paths) {
 /// A global batch in samples, or in tokens.
 void read_batch(TomlReader& table, TrainConfig& config) {
   config.global_batch_tokens = table.integer("global_batch_tokens", 0, kMost, config.global_batch_tokens);
-  config.micro_batches = table.integer("micro_batches", 0, kMost, config.micro_batches);
+  config.micro_batches = table.integer("micro_batches", 0, kMostSamplesAStep, config.micro_batches);
   if (config.global_batch_tokens > 0) {
     for (const char* key : {"global_batch_size", "micro_batch_size"})
       if (table.has(key))
@@ -75,8 +76,8 @@ void read_batch(TomlReader& table, TrainConfig& config) {
   }
   if (config.micro_batches != 0)
     table.fail("micro_batches", "is only read with global_batch_tokens. Set micro_batch_size instead.");
-  config.global_batch_size = table.integer("global_batch_size", 1, kMost);
-  const std::int64_t micro_batch_size = table.integer("micro_batch_size", 1, kMost);
+  config.global_batch_size = table.integer("global_batch_size", 1, kMostSamplesAStep);
+  const std::int64_t micro_batch_size = table.integer("micro_batch_size", 1, kMostSamplesAStep);
   if (config.global_batch_size % micro_batch_size != 0)
     table.fail("micro_batch_size",
                fmt::format("{} does not divide global_batch_size {} (a step is a whole number of "

@@ -16,6 +16,16 @@ namespace {
 
 std::string text_of(std::uint64_t fingerprint) { return fmt::format("{:016x}", fingerprint); }
 
+std::int64_t record_in(const Json& sample, const std::filesystem::path& file) {
+  const Json& record = sample.at("record");
+  if (!record.is_number_unsigned() || record.get<std::uint64_t>() > (std::uint64_t{1} << 48))
+    throw DataError(
+        "{}: is no list of quarantined samples (a record is {}). Name the quarantine.json of a run, or "
+        "none.",
+        file.string(), record.dump());
+  return record;
+}
+
 }  // namespace
 
 Quarantine::Quarantine(std::uint64_t mixture) : fingerprint_(text_of(mixture)) {}
@@ -40,7 +50,7 @@ Quarantine Quarantine::read(const std::filesystem::path& file) {
     const Json list = Json::parse(text);
     quarantine.fingerprint_ = list.at("fingerprint").get<std::string>();
     for (const Json& sample : list.at("samples"))
-      quarantine.add({sample.at("record"), sample.at("id"), sample.at("reason")});
+      quarantine.add({record_in(sample, file), sample.at("id"), sample.at("reason")});
   } catch (const Json::exception& error) {
     throw DataError("{}: is no list of quarantined samples ({}). Name the quarantine.json of a run, or none.",
                     file.string(), error.what());

@@ -124,6 +124,30 @@ class BadData(support.ProgramTest):
         self.call("data", "ledger", "nowhere", expect=support.USAGE)
         self.call("data", "ledger", "run", "other", expect=support.USAGE)
 
+    def test_another_list_or_rule_at_a_resume_is_said(self):
+        self.spoil("missing image", "empty answer")
+        replace = ["--set", "data.on_bad_sample=replace"]
+        self.call("train", self.config, *replace, "--max-steps", 1, "--run-dir", "first", ranks=self.ranks)
+        self.call("train", self.config, *replace, "--set", "train.steps=2", "--run-dir", "whole", ranks=self.ranks)
+        listed = (self.folder / "whole" / "quarantine.json").rename(self.folder / "listed.json")
+        with_list = ["--set", f"data.quarantine={listed}"]
+        once = self.call("train", self.config, *replace, *with_list, "--run-dir", "first", ranks=self.ranks).err
+        self.assertIn("[data] quarantine leaves out other samples than up to step 1", once)
+        self.assertNotIn("on_bad_sample is another", once)
+        self.call("train", self.config, *replace, *with_list, "--max-steps", 1, ranks=self.ranks)
+        again = self.call("train", self.config, *with_list, ranks=self.ranks).err
+        self.assertNotIn("leaves out other samples", again)
+        self.assertIn("[data] on_bad_sample is another one than up to step 1", again)
+
+    def test_a_damaged_list_of_its_own_does_not_stop_a_run(self):
+        self.spoil("missing image")
+        replace = ["--set", "data.on_bad_sample=replace"]
+        self.call("train", self.config, *replace, "--max-steps", 1, ranks=self.ranks)
+        own = self.folder / "run" / "quarantine.json"
+        own.write_text("[")
+        self.assertIn("quarantine.json.damaged now", self.call("train", self.config, *replace, ranks=self.ranks).err)
+        self.assertEqual((self.folder / "run" / "quarantine.json.damaged").read_text(), "[")
+
     def test_skipped_samples_are_named_counted_and_contribute_nothing(self):
         self.spoil("missing image", "empty answer")
         skip = ["--set", "data.on_bad_sample=skip"]

@@ -29,7 +29,9 @@ class CommandLine(support.ProgramTest):
 
     def test_usage_errors(self):
         self.call(expect=support.USAGE)
-        self.call("tarin", expect=support.USAGE)
+        self.assertIn("no command 'tarin'. The commands are train", self.call("tarin", expect=support.USAGE).err)
+        self.assertIn("no command 'frob'. The commands of data are index",
+                      self.call("data", "frob", expect=support.USAGE).err)
         self.call("train", expect=support.USAGE)
         self.call("check", "absent.toml", expect=support.USAGE)
 

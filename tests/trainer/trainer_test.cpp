@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "common/error.h"
+#include "data/ledger/ledger_file.h"
 #include "tests/trainer/trainer_run.h"
 #include "trainer/load_model.h"
 
@@ -120,6 +121,20 @@ TEST_F(TrainerTest, AFinishedRunStaysAsItIs) {
 
 TEST_F(TrainerTest, ACheckpointOfAnotherFolderBringsItsRowsAlong) {
   train("first", {}, until(4));
+  train("second", {}, resuming(run_folder("first") / "checkpoints/step-00000002/"));
+  train("first");
+  expect_equal_runs("first", "second");
+}
+
+TEST_F(TrainerTest, ItDoesSoWhereARunEndedBeforeItsFirstCheckpoint) {
+  train("first", {}, until(4));
+  if (world_.rank() == 0) {
+    const std::string header = data::LedgerReader(run_folder("first") / "ledger.bin").header();
+    fs::create_directories(run_folder("second"));
+    write_file_atomically(run_folder("second") / "metrics.jsonl", "");
+    data::LedgerWriter(run_folder("second") / "ledger.bin", header, 0);
+  }
+  world_.barrier("what the run left behind");
   train("second", {}, resuming(run_folder("first") / "checkpoints/step-00000002/"));
   train("first");
   expect_equal_runs("first", "second");

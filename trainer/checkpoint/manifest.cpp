@@ -63,6 +63,7 @@ Manifest manifest_from(const Json& json) {
                     .data_position = json.at("data_position"),
                     .metrics_rows = json.at("metrics_rows"),
                     .bad_samples = json.at("bad_samples"),
+                    .quarantine_crc32c = from_hexadecimal(json.value("quarantine_crc32c", "0")),
                     .config_toml = json.at("config")};
   manifest.world_size = json.at("world_size");
   manifest.frozen_crc32c = from_hexadecimal(json.at("frozen_crc32c"));
@@ -105,6 +106,7 @@ std::string to_json(const Manifest& manifest) {
             {"data_position", manifest.state.data_position},
             {"metrics_rows", manifest.state.metrics_rows},
             {"bad_samples", manifest.state.bad_samples},
+            {"quarantine_crc32c", hexadecimal(manifest.state.quarantine_crc32c)},
             {"world_size", manifest.world_size},
             {"frozen_crc32c", hexadecimal(manifest.frozen_crc32c)},
             {"files", Json::array()},

@@ -14,10 +14,11 @@ inline constexpr std::int64_t kFormatVersion = 1;
 /// Where a run stands after a completed step.
 struct TrainingState {
   std::int64_t step = 0;
-  std::int64_t data_position = 0;  ///< samples taken from the order so far
-  std::int64_t metrics_rows = 0;   ///< rows of metrics.jsonl that belong to this state
-  std::int64_t bad_samples = 0;    ///< skipped since the run began, over all ranks
-  std::string config_toml;         ///< the resolved configuration
+  std::int64_t data_position = 0;       ///< samples taken from the order so far
+  std::int64_t metrics_rows = 0;        ///< rows of metrics.jsonl that belong to this state
+  std::int64_t bad_samples = 0;         ///< skipped since the run began, over all ranks
+  std::uint32_t quarantine_crc32c = 0;  ///< of the records that [data] quarantine left out
+  std::string config_toml;              ///< the resolved configuration
 };
 
 /// One tensor of the model.
