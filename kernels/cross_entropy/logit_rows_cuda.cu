@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(kThreads)
   if (device::thread_index() != 0) return;
   const std::int64_t target = tile.targets[r];
   if (has_column(tile, target)) seen.target_logit = row[target - tile.first_column];
-  if (seen.sum > 0.0F) sum += seen.sum * expf(seen.largest - largest);
+  sum += seen.sum * expf(seen.largest - largest);
   const auto column = static_cast<std::int32_t>(tile.first_column + here.column);
   tile.statistics[r] = {largest, higher ? column : seen.largest_column, sum, seen.target_logit};
   losses[r] = target < 0 ? 0.0F : logf(sum) + largest - seen.target_logit;

@@ -7,6 +7,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <vector>
 
@@ -92,6 +93,20 @@ inline void expect_logit_rows_near(const std::vector<at::Tensor>& actual, const 
   const auto expected = expected_logit_rows(tensors);
   EXPECT_LE(relative_rms(actual[0], expected[0]), tolerance) << c.columns;
   EXPECT_LE(relative_rms(actual[1], expected[1]), tolerance) << c.columns;
+}
+
+/// A logit that is no number, in whichever piece, makes its row's loss and gradients none, and no other's.
+inline void expect_nan_is_seen_from_any_piece(const LogitRowsBackend& backend) {
+  const LogitRowsCase c{3, 300, 64};
+  for (std::int64_t column = 0; column < c.columns; column += c.piece) {
+    SCOPED_TRACE(column);
+    auto tensors = random_logit_rows(c);
+    tensors.logits[2][column] = NAN;
+    for (const at::Tensor& result : logit_rows_results(backend, c, tensors)) {
+      EXPECT_FALSE(result.slice(0, 0, 2).isnan().any().item<bool>());
+      EXPECT_TRUE(result[2].isnan().all().item<bool>());
+    }
+  }
 }
 
 }  // namespace vrwkv::test

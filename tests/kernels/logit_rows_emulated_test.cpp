@@ -28,6 +28,8 @@ TEST(LogitRowsEmulated, MatchAutogradWithTheSameBitsUnderEverySchedule) {
   }
 }
 
+TEST(LogitRowsEmulated, SeeANanFromAnyPiece) { test::expect_nan_is_seen_from_any_piece(kEmulated); }
+
 TEST(LogitRowsEmulated, RoundTheGradientToBf16) {
   const test::LogitRowsCase c{3, 300, 300};
   const auto tensors = test::random_logit_rows(c);

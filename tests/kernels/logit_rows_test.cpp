@@ -31,6 +31,10 @@ VRWKV_TEST_EACH_INSTRUCTION_SET(LogitRowsInstructionSets, MatchesAutograd, {
   }
 })
 
+VRWKV_TEST_EACH_INSTRUCTION_SET(LogitRowsInstructionSets, SeeANanFromAnyPiece, {
+  test::expect_nan_is_seen_from_any_piece(one_set(set::merge_statistics_of, set::logits_to_gradient_of));
+})
+
 TEST(LogitRows, GiveTheSameBitsForEveryNumberOfThreads) {
   const test::LogitRowsCase c{37, 501, 100};
   const auto tensors = test::random_logit_rows(c);
