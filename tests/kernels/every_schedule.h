@@ -38,7 +38,7 @@ bool same_bits(const Result& a, const Result& b) {
   if constexpr (requires { a.is_contiguous() && a.nbytes() == 0; }) {
     if (a.defined() != b.defined()) return false;
     if (!a.defined()) return true;
-    const auto whole = a.contiguous(), other = b.contiguous();
+    const auto whole = a.cpu().contiguous(), other = b.cpu().contiguous();
     // What is empty may have no address.
     return whole.sizes() == other.sizes() &&
            (whole.nbytes() == 0 ||
