@@ -32,6 +32,7 @@ struct OperatorArgument {
   std::string name;      // as errors have it
   at::Tensor good;       // on the CPU
   bool tied = true;      // another argument says its sizes
+  bool placed = true;    // another argument says its device
   bool needed = true;    // it may not be missing
   bool is_read = true;   // it is not for results alone
   bool on_host = false;  // wherever the others are
@@ -72,7 +73,7 @@ inline Tensors with_gradients(const Tensors& arguments, const std::function<Tens
 inline OperatorCase relu_squared_case(at::ScalarType type) {
   const at::Tensor x = at::randn({5, 7}).to(type);
   return {.name = "relu_squared",
-          .arguments = {{.name = "x", .good = x, .tied = false}},
+          .arguments = {{.name = "x", .good = x, .tied = false, .placed = false}},
           .results =
               [](const Tensors& all) {
                 return with_gradients(
@@ -154,7 +155,10 @@ inline OperatorCase head_cross_entropy_case(at::ScalarType type) {
   const at::Tensor hidden = at::randn({5, 16}).to(type), head = at::randn({37, 16}).to(type);
   const at::Tensor targets = int64_list({3, 36, kernels::kNoTarget, 0, 36}), weights = at::rand({5});
   return {.name = "head_cross_entropy",
-          .arguments = {{"hidden", hidden}, {"head", head}, {"targets", targets}, {"weights", weights}},
+          .arguments = {{"hidden", hidden},
+                        {"head", head},
+                        {.name = "targets", .good = targets, .placed = false},
+                        {"weights", weights}},
           .results =
               [](const Tensors& x) {
                 const auto loss = kernels::head_cross_entropy(x[0], x[1], x[2], x[3], 1e-3, true, true);
@@ -247,7 +251,7 @@ inline OperatorCase adamw_case() {
 
 inline OperatorCase squared_norm_case() {
   return {.name = "squared_norm_blocks",
-          .arguments = {{.name = "flat", .good = at::randn({70}), .tied = false}},
+          .arguments = {{.name = "flat", .good = at::randn({70}), .tied = false, .placed = false}},
           .results = [](const Tensors& x) { return Tensors{kernels::squared_norm_blocks(x[0])}; },
           .empty = {at::zeros({0})},
           .takes_empty = true};
@@ -271,7 +275,7 @@ inline OperatorCase tree_sum_case() {
 
 inline OperatorCase column_sums_case() {
   return {.name = "column_sums",
-          .arguments = {{.name = "rows", .good = at::randn({3, 4}), .tied = false}},
+          .arguments = {{.name = "rows", .good = at::randn({3, 4}), .tied = false, .placed = false}},
           .results = [](const Tensors& x) { return Tensors{kernels::column_sums(x[0])}; },
           .empty = {at::zeros({0, 4})},
           .takes_empty = false};

@@ -46,7 +46,7 @@ inline std::vector<Changed> of_another_kind(const OperatorArgument& argument, co
                               {"a truth value", good.to(at::kBool)},
                               {"sparse", good.to_sparse()},
                               {"without memory", at::empty(good.sizes(), good.options().device(at::kMeta))}};
-  if (!good.is_cpu()) all.push_back({"on the CPU", good.cpu()});
+  if (!good.is_cpu() && argument.placed) all.push_back({"on the CPU", good.cpu()});
   if (argument.needed) all.push_back({"missing", {}});
   return all;
 }
