@@ -28,8 +28,7 @@ Tensors fused_mixes(const Tensors& in) {
 Tensors eager_mixes(const Tensors& in) {
   const at::Tensor& x = in[0];
   const auto parameter = [&](std::size_t i) { return in[i].to(x.scalar_type()); };
-  const at::Tensor n =
-      at::layer_norm(x, {x.size(1)}, in[1], in[2], kEpsilon);  // sums in the parameters' fp32
+  const at::Tensor n = at::layer_norm(x, {x.size(1)}, parameter(1), parameter(2), kEpsilon);
   const at::Tensor difference = at::constant_pad_nd(n, {0, 0, 1, -1}) - n;
   Tensors mixed;
   for (std::size_t i = 3; i < in.size(); ++i) mixed.push_back(at::addcmul(n, difference, parameter(i)));
