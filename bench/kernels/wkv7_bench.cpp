@@ -4,7 +4,6 @@
 // same threads. GB_per_s is by the bytes of inputs, outputs and gradients, for any implementation.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <ATen/core/grad_mode.h>
 #include <benchmark/benchmark.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -44,6 +43,7 @@ at::ScalarType type_of(const benchmark::State& state) {
   return state.range(4) == 16 ? at::kBFloat16 : at::kFloat;
 }
 
+/// Leaves that require gradients.
 std::vector<at::Tensor> random_inputs(const benchmark::State& state) {
   const std::vector<std::int64_t> sizes = {state.range(0), state.range(1), state.range(2), state.range(3)};
   const auto random = [&] { return at::randn(sizes, at::TensorOptions(bench::device())); };
@@ -51,7 +51,7 @@ std::vector<at::Tensor> random_inputs(const benchmark::State& state) {
   const at::Tensor other = random(), key = other / other.norm(2, {-1}, /*keepdim=*/true);
   std::vector<at::Tensor> inputs = {random(), random(), random(),
                                     random(), -key,     key * at::sigmoid(random())};
-  for (at::Tensor& input : inputs) input = input.to(type_of(state));
+  for (at::Tensor& input : inputs) input = input.to(type_of(state)).requires_grad_();
   return inputs;
 }
 
@@ -91,16 +91,18 @@ class Stopwatch {
   double total_s_ = 0.0, least_cpu_s_ = std::numeric_limits<double>::max();
 };
 
+/// As training runs it: what the backward needs is kept.
 void forward(benchmark::State& state, const Recurrence& recurrence) {
   const auto inputs = random_inputs(state);
-  const at::NoGradGuard no_gradients;
   Stopwatch stopwatch(state, 6 + 1);
-  for (auto _ : state) stopwatch.measure([&] { benchmark::DoNotOptimize(recurrence(inputs)); });
+  for (auto _ : state) {
+    at::Tensor y;
+    stopwatch.measure([&] { y = recurrence(inputs); });
+  }
 }
 
 void backward(benchmark::State& state, const Recurrence& recurrence) {
-  auto inputs = random_inputs(state);
-  for (at::Tensor& input : inputs) input.requires_grad_();
+  const auto inputs = random_inputs(state);
   const at::Tensor gradient = at::randn_like(inputs[0]);
   Stopwatch stopwatch(state, 7 + 6);
   for (auto _ : state) {

@@ -126,7 +126,7 @@ class Timer:
     def run(self, passes):
         if passes == "both":
             return results(self.recurrence, self.inputs, self.gradient, True)
-        with torch.no_grad():
+        with torch.set_grad_enabled("both" in self.milliseconds):  # a forward for a backward keeps what that needs
             return self.recurrence(*self.inputs)
 
     def round(self):
