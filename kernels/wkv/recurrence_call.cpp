@@ -14,14 +14,17 @@
 namespace vrwkv::kernels {
 namespace {
 
-RecurrenceKernel kernel_of(const RecurrenceArguments& arguments) {
+ChunkedFit fit_of(const RecurrenceArguments& arguments) {
   const at::Tensor& r = arguments.activations[0];
-  if (r.is_cpu()) return {};
+  if (r.is_cpu()) return ChunkedFit::kOnCpu;
   const bool fits = r.scalar_type() == at::kBFloat16 && r.size(3) == kChunkedHeadSize;
-  RecurrenceKernel kernel =
-      recurrence_kernel(arguments.where, fits ? arguments.chunked_fit : ChunkedFit::kNone);
+  return fits ? arguments.chunked_fit : ChunkedFit::kNone;
+}
+
+RecurrenceKernel kernel_of(const RecurrenceArguments& arguments) {
+  RecurrenceKernel kernel = recurrence_kernel(arguments.where, fit_of(arguments));
   // Of a token or two, gradients that are zero are compared with what rounding leaves.
-  kernel.self_checks = kernel.self_checks && r.size(1) >= 16;
+  kernel.self_checks = kernel.self_checks && arguments.activations[0].size(1) >= 16;
   return kernel;
 }
 

@@ -27,7 +27,7 @@ RecurrenceKernel recurrence_kernel(const char* where, ChunkedFit fit) {
         "it, or set it to 'fallback'.",
         where);
   }
-  return {.chunked = true, .self_checks = false};
+  return {.chunked = fit != ChunkedFit::kOnCpu, .self_checks = false};
 }
 
 }  // namespace vrwkv::kernels

@@ -8,8 +8,9 @@ namespace vrwkv::kernels {
 /// The only one of the chunked kernels.
 inline constexpr std::int64_t kChunkedHeadSize = 64;
 
-/// Whether a chunked kernel can compute a call, and whether it does so unless the user says otherwise.
-enum class ChunkedFit { kNone, kPossible, kBest };
+/// Whether a chunked kernel can compute a call, and whether it does so unless the user says otherwise. A CPU
+/// has one kernel for all calls and wishes.
+enum class ChunkedFit { kOnCpu, kNone, kPossible, kBest };
 
 /// How a GPU computes a recurrence.
 struct RecurrenceKernel {
@@ -19,7 +20,8 @@ struct RecurrenceKernel {
 
 /// What the environment variable VRWKV_WKV asks for, "fallback" or "chunked"; where it is not set, the
 /// chunked kernel if it fits the call best.
-/// @throws ConfigError "where: ..." when it says something else, or asks for chunks where they do not fit.
+/// @throws ConfigError "where: ..." when it says something else, also on a CPU, or asks for chunks where they
+/// do not fit.
 RecurrenceKernel recurrence_kernel(const char* where, ChunkedFit fit);
 
 }  // namespace vrwkv::kernels

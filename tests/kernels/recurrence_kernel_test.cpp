@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/wkv/recurrence_kernel.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 
 #include "common/error.h"
+#include "kernels/wkv7/wkv7.h"
 
 namespace vrwkv::kernels {
 namespace {
@@ -41,6 +43,14 @@ TEST_F(RecurrenceKernelTest, IsNeverAnotherThanAskedFor) {
   EXPECT_THROW(recurrence_kernel("wkv6", ChunkedFit::kNone), ConfigError);
   ask_for("fast");
   EXPECT_THROW(recurrence_kernel("wkv6", ChunkedFit::kBest), ConfigError);
+}
+
+TEST_F(RecurrenceKernelTest, IsTheOnlyOneOfACpuUnlessTheWishIsMisspelt) {
+  const at::Tensor x = at::zeros({1, 1, 1, 16}), starts = at::zeros({1}, at::kLong);
+  ask_for("chunked");
+  EXPECT_NO_THROW(wkv7(x, x, x, x, x, x, starts));
+  ask_for("chunkd");
+  EXPECT_THROW(wkv7(x, x, x, x, x, x, starts), ConfigError);
 }
 
 }  // namespace
