@@ -30,7 +30,8 @@ TEST_P(NormShiftMixEmulated, MatchesReferenceWithTheSameBitsUnderEverySchedule) 
   test::expect_norm_shift_mix_near(results, test::expected_norm_shift_mix(c, tensors));
 }
 
-/// Of ranges of four tokens. The channels of 296 = 8 * 37 leave most of a second warp without any.
+/// Of ranges of four tokens. The channels of 296 = 8 * 37 leave most of a second warp without any; 4,096 are
+/// the most, and ask for the most shared memory.
 INSTANTIATE_TEST_SUITE_P(Shapes, NormShiftMixEmulated,
                          testing::Values(NormShiftMixCase{1, 8, 6, {0}, false, at::kFloat},
                                          NormShiftMixCase{1, 16, 1, {0}, true, at::kBFloat16},
@@ -38,7 +39,9 @@ INSTANTIATE_TEST_SUITE_P(Shapes, NormShiftMixEmulated,
                                          NormShiftMixCase{13, 296, 1, {0, 2, 9}, true, at::kFloat},
                                          NormShiftMixCase{17, 296, 6, {0, 1, 4, 7, 8, 15}, true, at::kFloat},
                                          NormShiftMixCase{17, 296, 1, {0, 3, 4, 5, 12}, false, at::kBFloat16},
-                                         NormShiftMixCase{9, 768, 6, {0}, false, at::kBFloat16}),
+                                         NormShiftMixCase{9, 768, 6, {0}, false, at::kBFloat16},
+                                         NormShiftMixCase{2, 4096, 1, {0}, false, at::kBFloat16},
+                                         NormShiftMixCase{2, 4096, 6, {0}, false, at::kFloat}),
                          test::norm_shift_mix_case_name);
 
 TEST(NormShiftMixEmulatedForward, KeepsNothingWhenNothingIsWanted) {
