@@ -40,7 +40,8 @@ struct Bf16Parameters {
 ///     master    -= learning_rate * (m / (sqrt(v) + epsilon) + weight_decay * master)
 ///
 /// An element's result depends on its own values alone, so it is the same in every shard; and its operations
-/// are rounded one by one, so a CPU and a GPU give the same bits. A NaN stays in its element.
+/// are rounded one by one, so a CPU and a GPU give the same bits: denormals are zero on a GPU, and on a CPU
+/// whose threads flush them (common/flush_to_zero.h). A NaN stays in its element.
 ///
 /// @param master, exp_avg, exp_avg_sq, gradient  (n) fp32, contiguous, one device.
 /// @throws ShapeError when lengths, types or devices differ, or `step.step` is below 1.

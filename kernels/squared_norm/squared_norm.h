@@ -12,8 +12,9 @@ namespace vrwkv::kernels {
 /// shards that end on block edges give the same bits for every number of ranks.
 ///
 /// @param flat  (n) fp32, contiguous, any device; the last block may be short.
-/// @return      (ceil(n / kNormBlock)) fp64, on the same device: the same bits on each. What is not finite
-///              makes its block's sum so.
+/// @return      (ceil(n / kNormBlock)) fp64, on the same device: the same bits on each, if the CPU's threads
+///              flush denormals as a GPU does (common/flush_to_zero.h). What is not finite makes its block's
+///              sum so.
 /// @throws ShapeError when `flat` is not flat, contiguous fp32.
 at::Tensor squared_norm_blocks(const at::Tensor& flat);
 

@@ -12,7 +12,8 @@ namespace vrwkv::kernels {
 
 /// Adds up `values` as `merges` say: in their order, value[left] += value[right]; `sum` is what value 0 has
 /// become then. The same bits as these additions one by one, but every value is read once and nothing but
-/// `sum` is written. A NaN stays in its element.
+/// `sum` is written. A GPU takes denormals for zero, as a CPU's threads do that flush them
+/// (common/flush_to_zero.h). A NaN stays in its element.
 ///
 /// @param values  at least one; (n) fp32 each, contiguous, one device. They may overlap `sum` only as a
 /// whole: one of

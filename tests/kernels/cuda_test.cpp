@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every kernel but the recurrences on CUDA tensors against its reference. Needs a GPU; elsewhere the
 // emulation tests stand in.
+#include <thread>
+
+#include "common/flush_to_zero.h"
 #include "kernels/adamw/adamw.h"
 #include "kernels/attention/map_attention.h"
 #include "kernels/attention/map_attention_reference.h"
@@ -11,6 +14,7 @@
 #include "kernels/squared_norm/squared_norm.h"
 #include "kernels/tree_sum/tree_sum_reference.h"
 #include "tests/kernels/cuda_testing.h"
+#include "tests/kernels/every_schedule.h"
 #include "tests/kernels/norm_bonus_gate_cases.h"
 #include "tests/kernels/norm_shift_mix_cases.h"
 #include "tests/kernels/time_mix_operands_cases.h"
@@ -21,6 +25,7 @@ namespace {
 
 using test::move_to_gpu;
 using test::relative_rms;
+using test::same_bits;
 
 using Cuda = test::CudaTest;
 
@@ -163,26 +168,29 @@ TEST_F(Cuda, MapAttentionMatchesExplicitScoresAndMakesNone) {
   }
 }
 
-TEST_F(Cuda, AdamwGivesTheCpusBits) {
+void expect_the_cpus_adamw(const at::Tensor& gradient, at::Tensor master, at::Tensor exp_avg,
+                           at::Tensor exp_avg_sq) {
   const AdamwStep step{
       .learning_rate = 1e-3, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .weight_decay = 0.1, .step = 3};
-  const at::Tensor gradient = at::randn({70001});
-  at::Tensor master = at::randn({70001}), exp_avg = at::randn({70001}), exp_avg_sq = at::rand({70001});
-  Bf16Parameters parameters{.to = at::zeros({70001}, at::kBFloat16), .stochastic = true, .seed = 5};
+  Bf16Parameters parameters{.to = at::zeros(gradient.sizes(), at::kBFloat16), .stochastic = true, .seed = 5};
   at::Tensor master_gpu = master.cuda(), exp_avg_gpu = exp_avg.cuda(), exp_avg_sq_gpu = exp_avg_sq.cuda();
   Bf16Parameters parameters_gpu = parameters;
   parameters_gpu.to = parameters.to.cuda();
   adamw_update(master, exp_avg, exp_avg_sq, gradient, 0.5, step, parameters);
   adamw_update(master_gpu, exp_avg_gpu, exp_avg_sq_gpu, gradient.cuda(), 0.5, step, parameters_gpu);
-  EXPECT_TRUE(master_gpu.cpu().equal(master));
-  EXPECT_TRUE(exp_avg_gpu.cpu().equal(exp_avg));
-  EXPECT_TRUE(exp_avg_sq_gpu.cpu().equal(exp_avg_sq));
-  EXPECT_TRUE(parameters_gpu.to.cpu().equal(parameters.to));
+  EXPECT_TRUE(same_bits(master_gpu, master));
+  EXPECT_TRUE(same_bits(exp_avg_gpu, exp_avg));
+  EXPECT_TRUE(same_bits(exp_avg_sq_gpu, exp_avg_sq));
+  EXPECT_TRUE(same_bits(parameters_gpu.to, parameters.to));
+}
+
+TEST_F(Cuda, AdamwGivesTheCpusBits) {
+  expect_the_cpus_adamw(at::randn({70001}), at::randn({70001}), at::randn({70001}), at::rand({70001}));
 }
 
 TEST_F(Cuda, SquaredNormGivesTheCpusBits) {
   const at::Tensor flat = at::randn({2 * kNormBlock + 5});
-  EXPECT_TRUE(squared_norm_blocks(flat.cuda()).cpu().equal(squared_norm_blocks(flat)));
+  EXPECT_TRUE(same_bits(squared_norm_blocks(flat.cuda()), squared_norm_blocks(flat)));
 }
 
 TEST_F(Cuda, TreeSumGivesTheCpusBits) {
@@ -194,6 +202,23 @@ TEST_F(Cuda, TreeSumGivesTheCpusBits) {
     tree_sum(on_device, c.merges, sum);
     EXPECT_TRUE(sum.cpu().equal(tree_sum_reference(values, c.merges))) << c.values;
   }
+}
+
+/// In a thread of its own, because a thread that flushes them goes on doing so.
+TEST_F(Cuda, OptimizersPassesGiveTheBitsOfACpuThatFlushesDenormals) {
+  std::thread([] {
+    flush_denormals_to_zero();
+    // Half of them are denormal.
+    const auto tiny = [] { return at::randint(1, 1 << 24, {300}, at::kInt).view(at::kFloat); };
+    expect_the_cpus_adamw(tiny(), tiny(), tiny(), tiny());
+    const at::Tensor flat = tiny(), other = -tiny();
+    at::Tensor sum = at::empty({300}), sum_gpu = sum.cuda();
+    const std::vector<Merge> merges = {{0, 1}};
+    EXPECT_TRUE(same_bits(squared_norm_blocks(flat.cuda()), squared_norm_blocks(flat)));
+    tree_sum({flat, other}, merges, sum);
+    tree_sum({flat.cuda(), other.cuda()}, merges, sum_gpu);
+    EXPECT_TRUE(same_bits(sum_gpu, sum));
+  }).join();
 }
 
 TEST_F(Cuda, SequenceBoundsAreCopiedOnceForEachListAndFollowIt) {
