@@ -59,7 +59,17 @@ LayerNorm::LayerNorm(const ParameterFactory& parameters, const std::string& name
       epsilon_(epsilon) {}
 
 at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
-  return at::layer_norm(x, weight_.sizes(), typed_as(weight_, x), typed_as(bias_, x), epsilon_);
+  const at::Tensor wide = x.to(weight_.scalar_type());
+  return at::layer_norm(wide, weight_.sizes(), weight_, bias_, epsilon_).to(x.scalar_type());
+}
+
+VitNorm::VitNorm(const ParameterFactory& parameters, const std::string& name, std::int64_t width,
+                 double epsilon)
+    : norm_(parameters, name, width, epsilon) {}
+
+at::Tensor VitNorm::operator()(const at::Tensor& x) const {
+  const at::Tensor &weight = norm_.weight(), &bias = norm_.bias();
+  return at::layer_norm(x, weight.sizes(), typed_as(weight, x), typed_as(bias, x), norm_.epsilon());
 }
 
 VitLinear::VitLinear(const ParameterFactory& parameters, const std::string& name, std::int64_t in,

@@ -20,7 +20,8 @@ at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tens
 /// `tensor` on `device`: itself where it is there; else through pinned memory, queued without waiting.
 at::Tensor to_device(const at::Tensor& tensor, c10::Device device);
 
-/// LayerNorm over the last axis.
+/// LayerNorm over the last axis. It is computed in the type of its parameters, so that their gradients are
+/// not rounded to that of `x`, which is returned.
 class LayerNorm {
  public:
   /// Makes NAME.weight and NAME.bias (width): 1 and 0.
@@ -35,6 +36,16 @@ class LayerNorm {
   at::Tensor weight_;
   at::Tensor bias_;
   double epsilon_;
+};
+
+/// The same of a frozen encoder: it is computed in the type of `x`.
+class VitNorm {
+ public:
+  VitNorm(const ParameterFactory& parameters, const std::string& name, std::int64_t width, double epsilon);
+  at::Tensor operator()(const at::Tensor& x) const;
+
+ private:
+  LayerNorm norm_;
 };
 
 /// The linear map of a frozen encoder, with a bias.

@@ -26,13 +26,13 @@ class SamBlock {
   at::Tensor attention(const at::Tensor& x) const;
 
   std::int64_t heads_;
-  LayerNorm norm1_;
+  VitNorm norm1_;
   VitLinear qkv_;
   VitLinear proj_;
   at::Tensor
       rel_pos_h_;  // (2 * extent - 1, head width) by row offset + extent - 1; extent: window or map side
   at::Tensor rel_pos_w_;  // the same by column offset
-  LayerNorm norm2_;
+  VitNorm norm2_;
   VitLinear lin1_;
   VitLinear lin2_;
 };
@@ -50,9 +50,9 @@ class Sam final : public VisionEncoder {
   PatchEmbedding patch_embed_;
   std::vector<SamBlock> blocks_;
   at::Tensor neck_reduce_;  // (neck, width, 1, 1)
-  LayerNorm neck_norm1_;
+  VitNorm neck_norm1_;
   at::Tensor neck_mix_;  // (neck, neck, 3, 3)
-  LayerNorm neck_norm2_;
+  VitNorm neck_norm2_;
 };
 
 }  // namespace vrwkv::model

@@ -12,7 +12,7 @@ void list_unused_pooling(const ParameterFactory& parameters, const SiglipConfig&
   VitLinear(parameters, "q", config.width, config.width);
   VitLinear(parameters, "kv", config.width, 2 * config.width);
   VitLinear(parameters, "proj", config.width, config.width);
-  LayerNorm(parameters, "norm", config.width, kVitEpsilon);
+  VitNorm(parameters, "norm", config.width, kVitEpsilon);
   VitLinear(parameters, "mlp.fc1", config.width, config.mlp_hidden);
   VitLinear(parameters, "mlp.fc2", config.mlp_hidden, config.width);
 }

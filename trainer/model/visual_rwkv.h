@@ -55,8 +55,9 @@ class VisualRwkv {
   void move_to(c10::Device device, c10::ScalarType compute_type);
   c10::Device device() const;
   c10::ScalarType compute_type() const;
-  /// Whether this parameter is used in the compute type, and that is not fp32: all but the language model's
-  /// vectors, which its kernels take in fp32, and the embedding, of which a few rows are used at a time.
+  /// Whether this parameter is used in the compute type, and that is not fp32: all but the vectors of
+  /// language model and projector, with which is computed in fp32, and the embedding, of which a few rows are
+  /// used at a time.
   bool rounds(const NamedTensor& parameter) const;
   /// Casts the parameters that do not learn (requires_grad is off) and round, once instead of at each use. To
   /// be called when their values are there. parameters() lists their originals from now on, bit for bit as

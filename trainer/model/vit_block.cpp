@@ -43,7 +43,7 @@ at::Tensor VitBlock::operator()(const at::Tensor& x) const {
 
 void list_unused_end(const ParameterFactory& parameters, std::int64_t block, const VitBlock::Sizes& sizes) {
   VitBlock(parameters.block(block), sizes);
-  LayerNorm(parameters, "norm", sizes.width, kVitEpsilon);
+  VitNorm(parameters, "norm", sizes.width, kVitEpsilon);
 }
 
 }  // namespace vrwkv::model

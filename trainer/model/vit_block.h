@@ -33,11 +33,11 @@ class VitBlock {
   at::Tensor attention(const at::Tensor& x) const;
 
   std::int64_t heads_;
-  LayerNorm norm1_;
+  VitNorm norm1_;
   VitLinear qkv_;
   VitLinear proj_;
   at::Tensor ls1_;
-  LayerNorm norm2_;
+  VitNorm norm2_;
   VitLinear fc1_;
   VitLinear fc2_;
   at::Tensor ls2_;

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 
@@ -209,6 +210,22 @@ TEST(PlaceImages, RefusesImagesThatDoNotFit) {
                ShapeError);
   EXPECT_TRUE(
       VisualRwkv::place_images(embedded, at::ones({0, 2, 2}), at::empty({0}, at::kLong)).is_same(embedded));
+}
+
+TEST(FinalNorm, GivesItsParametersGradientsThatAreNotRoundedToBf16) {
+  VisualRwkv model(small_config(), 3);
+  model.move_to(c10::kCPU, c10::kBFloat16);
+  const at::Tensor weight = parameter(model, "rwkv.ln_out.weight").requires_grad_();
+  const at::Tensor bias = parameter(model, "rwkv.ln_out.bias").requires_grad_();
+  const at::Tensor x = at::randn({1, 50, weight.numel()}).to(at::kBFloat16), d_y = at::randn_like(x);
+  const auto actual = torch::autograd::grad({model.final_norm(x)}, {weight, bias}, {d_y});
+  const at::Tensor exact =
+      at::layer_norm(x.to(at::kDouble), weight.sizes(), weight.to(at::kDouble), bias.to(at::kDouble), 1e-5);
+  const auto expected = torch::autograd::grad({exact}, {weight, bias}, {d_y.to(at::kDouble)});
+  for (std::size_t i = 0; i < 2; ++i) {
+    const double size = expected[i].norm().item<double>();
+    EXPECT_LE((actual[i] - expected[i]).norm().item<double>(), 1e-6 * size);
+  }
 }
 
 TEST(CastFrozen, ChangesNoResultAndKeepsTheOriginals) {
