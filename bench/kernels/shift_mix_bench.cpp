@@ -67,9 +67,9 @@ void mixes(benchmark::State& state, int count, const Operator& run, const Operat
   Tensors inputs = {shape.activation(shape.channels), at::rand({shape.channels}) + 0.5,
                     at::randn({shape.channels})};
   for (int m = 0; m < count; ++m) inputs.push_back(at::rand({shape.channels}));
-  // Forward: x and the mixes; backward: their gradients, x and its gradient.
+  // Forward: x, its copy and the mixes; backward: their gradients, x and its gradient.
   bench::time_forward_and_backward(state, run, rival, inputs,
-                                   shape.bytes(1 + count + count + 2, shape.channels));
+                                   shape.bytes(2 + count + count + 2, shape.channels));
 }
 
 /// Of the channel mix's hidden activations, four times as wide.

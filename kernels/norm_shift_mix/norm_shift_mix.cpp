@@ -93,19 +93,20 @@ NormShiftMix run_forward(const Call& call, const at::Tensor& kept) {
   const c10::DeviceGuard device(x.device());
   NormShiftMix result{.mixed = at::empty({call.mix_count(), x.size(0), x.size(1)}, x.options()),
                       .last = at::empty({call.constants.sequence_starts.numel(), x.size(1)}, x.options()),
-                      .x = x};
+                      .x = at::empty_like(x)};
   with_element_of(x, [&](auto element) {
     using Element = decltype(element);
     const NormShiftMixInputs<Element> inputs = call.pointers<Element>();
     const NormShiftMixOutputs<Element> outputs{.mixed = elements<Element>(result.mixed),
-                                               .last = elements<Element>(result.last)};
+                                               .last = elements<Element>(result.last),
+                                               .x = elements<Element>(result.x)};
     if (x.is_cpu()) {
       cpu::norm_shift_mix_forward(inputs, pointers(kept), outputs);
     } else {
       cuda::norm_shift_mix_forward(inputs, pointers(kept), outputs, current_stream(x.device()));
     }
   });
-  record.set_outputs({result.mixed, result.last, kept});
+  record.set_outputs({result.mixed, result.last, result.x, kept});
   return result;
 }
 

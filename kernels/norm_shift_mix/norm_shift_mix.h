@@ -10,8 +10,8 @@ namespace vrwkv::kernels {
 struct NormShiftMix {
   at::Tensor mixed;  ///< (M, T, C), contiguous: one slab a mix
   at::Tensor last;   ///< (S, C): the normalised last token of each sequence, the next call's `previous`
-  /// The input, for whatever else reads it (the sum around the mix): a gradient that comes by it is added on
-  /// the way, which saves a pass that would add two gradients.
+  /// (T, C): a copy of the input, for whoever adds to it (the sum around the mix) to do so in place. A
+  /// gradient that comes by it is added on the way, which saves a pass that would add two gradients.
   at::Tensor x;
 };
 

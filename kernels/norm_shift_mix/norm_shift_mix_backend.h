@@ -37,6 +37,7 @@ template <class Element>
 struct NormShiftMixOutputs {
   Element* mixed;  // (mix_count, tokens, channels)
   Element* last;   // (sequences, channels)
+  Element* x;      // (tokens, channels): a copy
 };
 
 template <class Element>

@@ -167,6 +167,8 @@ void norm_shift_mix_forward_range(const NormShiftMixInputs<Element>& in, const N
       kept.mean[t] = moments.mean;
       kept.scale[t] = moments.scale;
     }
+    for (std::int64_t c = 0; c < channels; c += kLanes)
+      store(out.x + t * channels + c, load(in.x + t * channels + c));
     normalise(in, moments, t, n);
     finish(n);
     for (int m = 0; m < in.mix_count; ++m)

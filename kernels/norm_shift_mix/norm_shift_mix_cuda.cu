@@ -111,6 +111,7 @@ __global__ void __launch_bounds__(kMaxThreads)
   for (std::int64_t t = range.begin; t < range.end; ++t) {
     if (starts(in, sequence, t)) before = previous(in, sequence++, channel);
     const Octet n = affine(t);
+    store_octet(out.x + t * in.channels + channel, load_octet(in.x + t * in.channels + channel));
 #pragma unroll
     for (int m = 0; m < kMixes; ++m) {
       store_octet(out.mixed + (m * in.tokens + t) * in.channels + channel,

@@ -21,7 +21,7 @@ NormShiftMix norm_shift_mix_reference(const at::Tensor& x, const at::Tensor& wei
   // A sequence ends where the next begins; the last one with the tokens.
   const at::Tensor ends =
       starts.roll(-1).index_fill(0, at::full({1}, sequences - 1, starts.options()), tokens);
-  return {.mixed = at::stack(mixed), .last = n.detach().index_select(0, ends - 1), .x = wide(x)};
+  return {.mixed = at::stack(mixed), .last = n.detach().index_select(0, ends - 1), .x = wide(x).clone()};
 }
 
 }  // namespace vrwkv::kernels

@@ -57,10 +57,10 @@ inline NormShiftMixTensors random_norm_shift_mix(const NormShiftMixCase& c, std:
   return tensors;
 }
 
-/// mixed, last, and the gradients of x, weight, bias and (M, C) the mixes.
+/// mixed, last, the gradients of x, weight, bias and (M, C) the mixes, and the copy of x.
 using NormShiftMixResults = std::vector<at::Tensor>;
-inline constexpr const char* kNormShiftMixResultNames[] = {"mixed",   "last",  "dx",
-                                                           "dweight", "dbias", "dmixes"};
+inline constexpr const char* kNormShiftMixResultNames[] = {"mixed", "last",   "dx", "dweight",
+                                                           "dbias", "dmixes", "x"};
 
 /// @param type  of the leaves; fp64 for the reference, whose gradients are then not rounded.
 inline NormShiftMixResults norm_shift_mix_results(
@@ -77,7 +77,8 @@ inline NormShiftMixResults norm_shift_mix_results(
       {result.mixed, result.x}, leaves, {typed(tensors.gradient), typed(tensors.more_x)});
   return {result.mixed, result.last,
           gradients[0], gradients[1],
-          gradients[2], at::stack(std::vector<at::Tensor>(gradients.begin() + 3, gradients.end()))};
+          gradients[2], at::stack(std::vector<at::Tensor>(gradients.begin() + 3, gradients.end())),
+          result.x};
 }
 
 inline NormShiftMixResults expected_norm_shift_mix(const NormShiftMixCase& c,
@@ -126,9 +127,10 @@ NormShiftMixResults raw_norm_shift_mix(const NormShiftMixCase& c, const NormShif
                                           .scale = elements<float>(kept) + c.tokens};
   const at::Tensor mixed = fresh({c.mix_count, c.tokens, c.channels}, c.type);
   const at::Tensor last = fresh({starts.numel(), c.channels}, c.type);
+  const at::Tensor x = fresh({c.tokens, c.channels}, c.type);
   forward(in, moments,
-          kernels::NormShiftMixOutputs<Element>{.mixed = elements<Element>(mixed),
-                                                .last = elements<Element>(last)});
+          kernels::NormShiftMixOutputs<Element>{
+              .mixed = elements<Element>(mixed), .last = elements<Element>(last), .x = elements<Element>(x)});
   const at::Tensor d_x = fresh({c.tokens, c.channels}, c.type);
   const at::Tensor range_sums = fresh({in.ranges(), c.mix_count + 2, c.channels}, at::kFloat);
   backward(in, moments,
@@ -137,7 +139,7 @@ NormShiftMixResults raw_norm_shift_mix(const NormShiftMixCase& c, const NormShif
                                                    .x = elements<Element>(d_x),
                                                    .range_sums = elements<float>(range_sums)});
   const at::Tensor sums = range_sums.sum(0);
-  return {mixed, last, d_x, sums[c.mix_count], sums[c.mix_count + 1], sums.narrow(0, 0, c.mix_count)};
+  return {mixed, last, d_x, sums[c.mix_count], sums[c.mix_count + 1], sums.narrow(0, 0, c.mix_count), x};
 }
 
 }  // namespace vrwkv::test

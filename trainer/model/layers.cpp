@@ -22,7 +22,9 @@ class Projection : public torch::autograd::Function<Projection> {
     context->save_for_backward({x, weight});
     context->saved_data["adds"] = summand.has_value();
     const at::Tensor transposed = typed_as(weight, x).t();
-    return summand ? at::addmm(*summand, x, transposed) : at::mm(x, transposed);
+    if (!summand) return at::mm(x, transposed);
+    context->mark_dirty({*summand});
+    return at::Tensor(*summand).addmm_(x, transposed);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& d_outputs) {

@@ -13,8 +13,9 @@ namespace vrwkv::model {
 /// A parameter in the type that is computed in, which is that of `x`. Differentiable: its gradient is fp32.
 at::Tensor typed_as(const at::Tensor& parameter, const at::Tensor& x);
 
-/// x weight^T, plus `summand` where there is one, for x (T, in) and weight (out, in). Differentiable; the
-/// gradient of the weight is summed in fp32 and stays so, whatever the type of `x`.
+/// x weight^T for x (T, in) and weight (out, in); where there is a `summand`, added to it in place and
+/// returned. Differentiable; the gradient of the weight is summed in fp32 and stays so, whatever the type of
+/// `x`.
 at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& summand = {});
 
 /// `tensor` on `device`: itself where it is there; else through pinned memory, queued without waiting.

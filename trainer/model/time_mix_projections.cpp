@@ -125,7 +125,7 @@ NormShiftMixArguments shift_arguments(at::TensorList inputs, const Constants& co
 struct Forward {
   variable_list outputs;    // r, k, v, then one a low-rank map
   variable_list activated;  // one a low-rank map, with its bias columns
-  at::Tensor mixes, last;
+  at::Tensor mixes, last, x;
   at::Tensor kept;  // of norm_shift_mix
 };
 
@@ -134,6 +134,7 @@ Forward run_forward(at::TensorList inputs, const NormShiftMixArguments& shift, b
   const kernels::NormShiftMix shifted =
       kernels::norm_shift_mix_forward(shift, keeps ? &result.kept : nullptr);
   result.last = shifted.last;
+  result.x = shifted.x;
   result.mixes = shifted.mixed;
   const at::Tensor& m = shifted.mixed;
   for (const auto& [weight, mix] : {std::pair{kReceptance, kR}, {kKey, kK}, {kValue, kV}})
@@ -162,7 +163,7 @@ class Projections : public torch::autograd::Function<Projections> {
     context->saved_data["inputs"] = static_cast<std::int64_t>(inputs.size());
     context->saved_data["epsilon"] = constants.epsilon;
     variable_list outputs = result.outputs;
-    outputs.insert(outputs.end(), {result.last, inputs[kX]});
+    outputs.insert(outputs.end(), {result.last, result.x});
     context->mark_non_differentiable({result.last});
     return outputs;
   }
@@ -244,7 +245,7 @@ TimeMixProjections project_time_mix(const at::Tensor& x, const LayerNorm& norm, 
   } else {
     Forward result = run_forward(inputs, shift_arguments(inputs, constants), /*keeps=*/false);
     out = std::move(result.outputs);
-    out.insert(out.end(), {result.last, x});
+    out.insert(out.end(), {result.last, result.x});
   }
   TimeMixProjections projections{.r = out[0],
                                  .w = out[3],

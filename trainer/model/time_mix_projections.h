@@ -28,7 +28,7 @@ struct TimeMixProjections {
   at::Tensor r, w, k, v, iclr, g;
   at::Tensor v_gate;  ///< undefined in block 0
   at::Tensor last;    ///< (S, C): the normalised last token of each sequence
-  at::Tensor x;       ///< the input, whose other gradients are added on the way
+  at::Tensor x;       ///< a copy of the input to add to in place; its gradient is added on the way
 };
 
 /// With n = norm(x) and m_c = n + (shift(n) - n) x_c:
