@@ -14,6 +14,7 @@ and gradients.
 import argparse
 import contextlib
 import json
+import os
 import signal
 import statistics
 import subprocess
@@ -160,7 +161,8 @@ class Ours:
         self.milliseconds = {"forward": [], "both": []}
 
     def round(self):
-        output = subprocess.run(self.command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        threads = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+        output = subprocess.run(self.command, check=True, env=threads, stdout=subprocess.PIPE, text=True).stdout
         taken = {case["name"].split("/")[0]: case["real_time"] for case in json.loads(output)["benchmarks"]}
         self.milliseconds["forward"].append(taken["forward"])
         self.milliseconds["both"].append(taken["forward"] + taken["backward"])
