@@ -42,13 +42,21 @@ auto from_header(const data::LedgerReader& reader, const trainer::RunDirectory& 
   }
 }
 
+/// The list that the run's configuration names; "" for none, or where another build wrote the configuration.
+std::filesystem::path list_of_configuration(const trainer::RunDirectory& run) {
+  if (!std::filesystem::exists(run.config())) return {};
+  try {
+    return trainer::read_trainer_config(TomlDocument::load(run.config())).data.quarantine;
+  } catch (const Error& error) {
+    log::warning("{} Reasons may be missing.", error.what());
+    return {};
+  }
+}
+
 /// The bad samples with a name and a reason: those that the run found, and those that it was told of.
 data::Quarantine known_bad_samples(const trainer::RunDirectory& run, std::uint64_t fingerprint) {
-  std::vector<std::filesystem::path> lists = {run.quarantine()};
-  if (std::filesystem::exists(run.config()))
-    lists.push_back(trainer::read_trainer_config(TomlDocument::load(run.config())).data.quarantine);
   data::Quarantine known(fingerprint);
-  for (const auto& file : lists) {
+  for (const auto& file : {run.quarantine(), list_of_configuration(run)}) {
     if (file.empty() || !std::filesystem::exists(file)) continue;
     try {
       const auto list = data::Quarantine::read(file);

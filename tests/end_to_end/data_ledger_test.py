@@ -87,6 +87,11 @@ class DataLedger(support.ProgramTest):
         for record, reason in reasons.items():
             self.assertRegex(said, f"sample {record} replaced by [0-9]+: {re.escape(reason)}")
         step = re.search("step ([0-9]+): ", said).group(1)
+        config = self.folder / "told" / "config.toml"
+        config.write_text(config.read_text().replace("[train]", "[train]\nof_another_build = 1"))
+        unread = self.call("data", "ledger", "told")
+        self.assertIn("of_another_build", unread.err)
+        self.assertIn("replaced by", unread.out)
         self.assertIn("replaced by", self.call("data", "ledger", "told", "--step", step).out)
 
     def test_settings_need_a_configuration(self):
