@@ -31,9 +31,9 @@ bool fits(std::string_view pattern, std::string_view name) {
   return false;
 }
 
-/// Whether it is an index that lies beside a shard, or one that is being written.
+/// Whether it is an index that lies beside a shard, whatever the shard's name, or one that is being written.
 bool is_beside_shards(std::string_view name) {
-  return name.ends_with(".tar.index") || name.find(".tar.index.partial") != std::string_view::npos;
+  return name.ends_with(".index") || name.find(".index.partial") != std::string_view::npos;
 }
 
 /// In the order of their names.

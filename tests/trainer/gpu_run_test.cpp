@@ -60,6 +60,7 @@ TEST_F(GpuRun, TakesTheCpusSteps) {
     EXPECT_LE(relative_rms(tensor, expected.at(name)), 1e-2) << name;
 }
 
+// In six steps bf16 on a CPU comes as far as 8e-3 from its fp32.
 TEST_F(GpuRun, LearnsInChunksAsOnACpu) {
   train("cpu", heads_of_64_, until(6), cpu_);
   train("gpu", heads_of_64_, until(6), gpu_bf16_);

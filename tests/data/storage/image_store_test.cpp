@@ -98,10 +98,12 @@ TEST_F(ImageStoreTest, AreSharedBySourcesOfOneFolder) {
 
 TEST_F(ImageStoreTest, APatternLeavesOutWhatLiesBesideShards) {
   test::write_file(path("x-1.tar.index.partial-host-7"), "half");
+  test::pack_tar(path("x-2-without-suffix"), path("0"));
   for (const char* time : {"before there are indexes", "after"}) {
     const auto store = open_image_store({path("x-*")});
-    EXPECT_EQ(text_of(store->read("both.jpg")), "from 1") << time;
+    EXPECT_EQ(text_of(store->read("both.jpg")), "from 0") << time;
     EXPECT_TRUE(std::filesystem::exists(path("x-0.tar.index")));
+    EXPECT_TRUE(std::filesystem::exists(path("x-2-without-suffix.index")));
   }
 }
 
