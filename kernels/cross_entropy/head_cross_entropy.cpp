@@ -13,7 +13,7 @@
 #include "kernels/cross_entropy/logit_rows_backend.h"
 #include "kernels/cross_entropy/logit_tile.h"
 #include "kernels/device/current_stream.h"
-#include "kernels/fp32_product.h"
+#include "kernels/fp32_product/fp32_product.h"
 #include "kernels/record_call.h"
 
 namespace vrwkv::kernels {
@@ -56,13 +56,13 @@ class TileByTile {
         head_(head),
         l2wrap_scale_(static_cast<float>(l2wrap_scale)),
         result_(result),
-        sizes_(logit_tile_sizes(hidden.size(0), head.size(0), hidden.size(1), hidden.scalar_type(),
+        products_(logit_products(hidden.scalar_type(), hidden.device().type())),
+        sizes_(logit_tile_sizes(hidden.size(0), head.size(0), hidden.size(1), products_,
                                 hidden.device().type())),
-        on_cpu_(hidden.is_cpu()),
-        in_bf16_(hidden.scalar_type() == at::kBFloat16) {
+        on_cpu_(hidden.is_cpu()) {
     const at::TensorOptions fp32 = hidden.options().dtype(at::kFloat);
     logits_ = at::empty({sizes_.rows * sizes_.columns}, fp32);
-    gradient_ = in_bf16_ && !on_cpu_ ? at::empty_like(logits_, hidden.options()) : logits_;
+    if (products_ == LogitProducts::kBf16 && !on_cpu_) rounded_ = at::empty_like(logits_, hidden.options());
     statistics_ = at::empty({sizes_.rows * static_cast<std::int64_t>(sizeof(RowStatistics))},
                             hidden.options().dtype(at::kByte));
   }
@@ -83,8 +83,9 @@ class TileByTile {
   }
 
  private:
-  /// The type whose products are made: a CPU's are in fp32.
-  at::Tensor as_multiplied(const at::Tensor& x) const { return on_cpu_ ? x.to(at::kFloat) : x; }
+  at::Tensor as_multiplied(const at::Tensor& x) const {
+    return products_ == LogitProducts::kBf16Widened ? x.to(at::kFloat) : x;
+  }
 
   /// Points rows_ at the piece of the vocabulary that begins with entry `first`.
   void enter(std::int64_t first) {
@@ -94,6 +95,12 @@ class TileByTile {
   at::Tensor head_piece() const { return as_multiplied(head_.narrow(0, rows_.first_column, rows_.columns)); }
   at::Tensor tile(const at::Tensor& memory) const {
     return memory.narrow(0, 0, rows_.rows * rows_.columns).view({rows_.rows, rows_.columns});
+  }
+  /// What make_gradient() makes.
+  at::Tensor gradient() const {
+    if (products_ != LogitProducts::kBf16) return tile(logits_);
+    if (!on_cpu_) return tile(rounded_);
+    return tile(logits_).view(at::kBFloat16).narrow(1, 0, rows_.columns);  // the first half of each row
   }
 
   void up(const at::Tensor& piece, float* losses) {
@@ -110,27 +117,31 @@ class TileByTile {
   }
 
   void down(const at::Tensor& piece, at::Tensor d_hidden) {
-    at::Tensor sum = in_bf16_ ? at::empty(d_hidden.sizes(), logits_.options()) : d_hidden;
+    const bool rounds = d_hidden.scalar_type() != at::kFloat;
+    at::Tensor sum = rounds ? at::empty(d_hidden.sizes(), logits_.options()) : d_hidden;
     const std::int64_t last = rows_.first_column;
     for (std::int64_t first = last; first >= 0; first -= sizes_.columns) {
       enter(first);
       const at::Tensor entries = head_piece();
       if (first != last) fp32_product_into(tile(logits_), piece, entries.t(), /*adds=*/false);
       make_gradient();
-      fp32_product_into(sum, tile(gradient_), entries, /*adds=*/first != last);
+      fp32_product_into(sum, gradient(), entries, /*adds=*/first != last);
       if (result_.d_head.defined())
-        fp32_product_into(result_.d_head.narrow(0, rows_.first_column, rows_.columns), tile(gradient_).t(),
-                          piece, /*adds=*/true);
+        fp32_product_into(result_.d_head.narrow(0, rows_.first_column, rows_.columns), gradient().t(), piece,
+                          /*adds=*/true);
     }
-    if (in_bf16_) d_hidden.copy_(sum);
+    if (rounds) d_hidden.copy_(sum);
   }
 
   void make_gradient() {
     auto* const logits = logits_.data_ptr<float>();
-    if (on_cpu_) {
-      cpu::logits_to_gradient(rows_, l2wrap_scale_, logits, logits);
-    } else if (in_bf16_) {
-      cuda::logits_to_gradient(rows_, l2wrap_scale_, logits, static_cast<Bf16*>(gradient_.data_ptr()),
+    const bool rounds = products_ == LogitProducts::kBf16;
+    if (on_cpu_ && rounds) {
+      cpu::logits_to_gradient<Bf16>(rows_, l2wrap_scale_, logits);
+    } else if (on_cpu_) {
+      cpu::logits_to_gradient<float>(rows_, l2wrap_scale_, logits);
+    } else if (rounds) {
+      cuda::logits_to_gradient(rows_, l2wrap_scale_, logits, static_cast<Bf16*>(rounded_.data_ptr()),
                                current_stream(hidden_.device()));
     } else {
       cuda::logits_to_gradient(rows_, l2wrap_scale_, logits, logits, current_stream(hidden_.device()));
@@ -141,11 +152,11 @@ class TileByTile {
   const at::Tensor& head_;
   const float l2wrap_scale_;
   HeadLoss& result_;
+  const LogitProducts products_;
   const LogitTileSizes sizes_;
   const bool on_cpu_;
-  const bool in_bf16_;
   at::Tensor logits_;
-  at::Tensor gradient_;    // the same memory, unless products are in bf16
+  at::Tensor rounded_;     // a GPU's gradient in bf16
   at::Tensor statistics_;  // of the tile's rows
   LogitRows rows_{};       // the tile in hand
 };

@@ -32,18 +32,22 @@ namespace cpu {
 void merge_statistics(const LogitRows& tile, const float* logits, float* losses);
 
 /// From the statistics of all columns: weight * (softmax - one-hot target), plus largest * l2wrap_scale at
-/// the largest. `gradient` may be `logits`.
-void logits_to_gradient(const LogitRows& tile, float l2wrap_scale, const float* logits, float* gradient);
+/// the largest. In place, as float or Bf16: each row of the gradient begins where the logits' did, so that
+/// one of Bf16 fills the first half of its place.
+template <class Element>
+void logits_to_gradient(const LogitRows& tile, float l2wrap_scale, float* logits);
 
 /// The same of the rows [begin, end).
 VRWKV_FOR_EACH_INSTRUCTION_SET(void merge_statistics_of(const LogitRows& tile, const float* logits,
                                                         float* losses, std::int64_t begin, std::int64_t end);
+                               template <class Element>
                                void logits_to_gradient_of(const LogitRows& tile, float l2wrap_scale,
-                                                          const float* logits, float* gradient,
-                                                          std::int64_t begin, std::int64_t end);)
+                                                          float* logits, std::int64_t begin,
+                                                          std::int64_t end);)
 }  // namespace cpu
 
-/// The same, queued on `stream` (a cudaStream_t); nothing waits.
+/// The same, queued on `stream` (a cudaStream_t); nothing waits. `gradient` is contiguous, and may be
+/// `logits` where it is fp32.
 namespace cuda {
 void merge_statistics(const LogitRows& tile, const float* logits, float* losses, void* stream);
 void logits_to_gradient(const LogitRows& tile, float l2wrap_scale, const float* logits, float* gradient,

@@ -91,30 +91,43 @@ void merge_statistics_of(const LogitRows& tile, const float* logits, float* loss
   }
 }
 
-void logits_to_gradient_of(const LogitRows& tile, float l2wrap_scale, const float* logits, float* gradient,
-                           std::int64_t begin, std::int64_t end) {
+template <class Element>
+void logits_to_gradient_of(const LogitRows& tile, float l2wrap_scale, float* logits, std::int64_t begin,
+                           std::int64_t end) {
   for (std::int64_t r = begin; r < end; ++r) {
     const float* row = logits + r * tile.columns;
-    float* to = gradient + r * tile.columns;
+    auto* to = reinterpret_cast<Element*>(logits + r * tile.columns);
     const RowStatistics& all = tile.statistics[r];
-    const std::int64_t target = tile.targets[r];
-    const float weight = target < 0 ? 0.0F : tile.weights[r];
+    const float weight = tile.targets[r] < 0 ? 0.0F : tile.weights[r];
     const float factor = weight / all.sum;
+    const auto probability = [&](Float x) { return exp(x - all.largest) * factor; };
+    // The columns that get something more, while their logits are there.
+    const std::int64_t target = tile.targets[r] - tile.first_column;
+    const std::int64_t largest = all.largest_column - tile.first_column;
+    const bool has_target = has_column(tile, tile.targets[r]),
+               has_largest = has_column(tile, all.largest_column);
+    float at_target = has_target ? probability(broadcast(row[target]))[0] - weight : 0.0F;
+    float at_largest = has_largest ? probability(broadcast(row[largest]))[0] : 0.0F;
+    if (target == largest) at_largest = at_target;
+    at_largest += all.largest * l2wrap_scale;
     for_each_step(row, tile.columns, [&](const float* block, std::int64_t column) {
       Float values[kChains];
 #pragma GCC unroll 4
-      for (int chain = 0; chain < kChains; ++chain)
-        values[chain] = exp(load(block + chain * kLanes) - all.largest) * factor;
+      for (int chain = 0; chain < kChains; ++chain) values[chain] = probability(load(block + chain * kLanes));
       if (column + kStep <= tile.columns) {
         for (int chain = 0; chain < kChains; ++chain) store(to + column + chain * kLanes, values[chain]);
       } else {
-        __builtin_memcpy(to + column, values, (tile.columns - column) * sizeof(float));
+        Element rest[kStep];
+        for (int chain = 0; chain < kChains; ++chain) store(rest + chain * kLanes, values[chain]);
+        __builtin_memcpy(to + column, rest, (tile.columns - column) * sizeof(Element));
       }
     });
-    if (has_column(tile, target)) to[target - tile.first_column] -= weight;
-    if (has_column(tile, all.largest_column))
-      to[all.largest_column - tile.first_column] += all.largest * l2wrap_scale;
+    if (has_target) to[target] = from_float<Element>(at_target);
+    if (has_largest) to[largest] = from_float<Element>(at_largest);
   }
 }
+
+template void logits_to_gradient_of<float>(const LogitRows&, float, float*, std::int64_t, std::int64_t);
+template void logits_to_gradient_of<Bf16>(const LogitRows&, float, float*, std::int64_t, std::int64_t);
 
 }  // namespace vrwkv::kernels::cpu::VRWKV_INSTRUCTION_SET

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "kernels/fp32_product/bf16_product_cpu.h"
+
 namespace vrwkv::kernels {
 namespace {
 
@@ -13,21 +15,29 @@ constexpr std::int64_t kGpuColumns = 4096;
 
 }  // namespace
 
+LogitProducts logit_products(at::ScalarType type, at::DeviceType device) {
+  if (type != at::kBFloat16) return LogitProducts::kFp32;
+  return device == at::kCPU && !cpu::multiplies_bf16() ? LogitProducts::kBf16Widened : LogitProducts::kBf16;
+}
+
 LogitTileSizes logit_tile_sizes(std::int64_t rows, std::int64_t vocabulary, std::int64_t channels,
-                                at::ScalarType type, at::DeviceType device) {
-  const bool on_cpu = device == at::kCPU, low = type == at::kBFloat16;
+                                LogitProducts products, at::DeviceType device) {
+  const bool on_cpu = device == at::kCPU;
   std::int64_t columns = on_cpu ? kMostBytes / (kFewestRows * kFloat) : kGpuColumns;
   std::int64_t column_bytes = 0;  // of a column, whatever the rows
   std::int64_t row_bytes = 0;     // of a row, whatever the columns
-  const std::int64_t logit_bytes = kFloat + (low && !on_cpu ? kHalf : 0);
-  if (low) row_bytes = channels * kFloat;  // the sum that becomes d_hidden
-  if (low && on_cpu) {                     // hidden states and the piece of the head as fp32
+  std::int64_t logit_bytes = kFloat;
+  std::int64_t most_bytes = kMostBytes;
+  if (products != LogitProducts::kFp32) row_bytes = channels * kFloat;  // the sum that becomes d_hidden
+  if (products == LogitProducts::kBf16 && on_cpu) most_bytes -= cpu::kMostPackedBytes;
+  if (products == LogitProducts::kBf16 && !on_cpu) logit_bytes += kHalf;  // a CPU rounds in place
+  if (products == LogitProducts::kBf16Widened) {  // hidden states and the piece of the head as fp32
     row_bytes *= 2;
     column_bytes = channels * kFloat;
     columns = std::min(columns, kMostBytes / 4 / column_bytes);
   }
   columns = std::max<std::int64_t>(1, std::min(columns, vocabulary));
-  const std::int64_t fitting = (kMostBytes - columns * column_bytes) / (columns * logit_bytes + row_bytes);
+  const std::int64_t fitting = (most_bytes - columns * column_bytes) / (columns * logit_bytes + row_bytes);
   rows = std::max<std::int64_t>(1, std::min(fitting, rows));
   return {.rows = rows,
           .columns = columns,

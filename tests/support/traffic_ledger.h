@@ -29,8 +29,8 @@ class TrafficLedger {
 
   /// By name of the operator: "aten::mm", "vrwkv::wkv7".
   const std::map<std::string, Traffic>& by_operator() const { return by_operator_; }
-  /// The matrix products: aten::mm, addmm, bmm, and kernels/fp32_product.h. What addmm adds to is copied
-  /// first, and that copy is no part of them.
+  /// The matrix products: aten::mm, addmm, bmm, and kernels/fp32_product/fp32_product.h. What addmm adds to
+  /// is copied first, and that copy is no part of them.
   Traffic matrix_products() const;
   /// The recurrence, forward and backward.
   Traffic recurrence() const;

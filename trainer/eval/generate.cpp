@@ -7,7 +7,7 @@
 #include <algorithm>
 
 #include "data/text/python_text.h"
-#include "kernels/fp32_product.h"
+#include "kernels/fp32_product/fp32_product.h"
 #include "trainer/model/layers.h"
 
 namespace vrwkv::eval {

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <optional>
 
-#include "kernels/fp32_product.h"
+#include "kernels/fp32_product/fp32_product.h"
 
 namespace vrwkv::model {
 namespace {

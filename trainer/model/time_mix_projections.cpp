@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/fp32_product.h"
+#include "kernels/fp32_product/fp32_product.h"
 #include "kernels/norm_shift_mix/norm_shift_mix.h"
 
 namespace vrwkv::model {

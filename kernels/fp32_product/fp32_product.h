@@ -6,7 +6,7 @@
 namespace vrwkv::kernels {
 
 /// a b in fp32, whatever the operands are: fp32, or bf16 whose sums are never rounded to bf16. A GPU's tensor
-/// cores sum so anyway; a CPU widens the operands first.
+/// cores sum so anyway, and so do CPUs that multiply bf16; others widen the operands first.
 /// @param a, b  (M, K) and (K, N), one type and device.
 at::Tensor fp32_product(const at::Tensor& a, const at::Tensor& b);
 
