@@ -2,6 +2,7 @@
 #include "trainer/compute.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 
 #include "common/error.h"
 #include "kernels/device/cuda_devices.h"
+#include "kernels/fp32_product/bf16_product_cpu.h"
 #include "trainer/metrics.h"
 
 namespace vrwkv::trainer {
@@ -17,6 +19,7 @@ namespace {
 /// Runs in a child: the exit status 0, or a signal.
 [[noreturn]] void try_product() {
   std::signal(SIGILL, SIG_DFL);
+  at::set_num_threads(1);  // the parent's other threads are not here
   const at::Tensor ones = at::ones({64, 64}, at::kBFloat16);
   const bool right = at::matmul(ones, ones)[0][0].to(at::kFloat).item<float>() == 64;
   ::_exit(right ? 0 : 1);
@@ -40,18 +43,35 @@ c10::Device choose_gpu(const Machine& machine) {
   return {c10::kCUDA, static_cast<c10::DeviceIndex>(machine.local_rank)};
 }
 
+/// @throws ConfigError unless this CPU computes in bf16.
+void check_bf16_on_cpu(const Machine& machine) {
+  if (!machine.multiplies_bf16)
+    throw ConfigError(
+        "precision \"bf16\": this processor has no instructions for products of bf16 numbers (AVX-512 BF16 "
+        "or "
+        "AMX) and would be slower than in fp32. Choose \"auto\" or \"fp32\".");
+  if (!bf16_products_work())
+    throw ConfigError(
+        "precision \"bf16\": on this machine a product of bf16 numbers dies, because oneDNN uses "
+        "instructions "
+        "that the machine does not execute. Set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 in the environment, or "
+        "choose "
+        "\"fp32\".");
+}
+
 }  // namespace
 
 Machine Machine::here(int local_rank) {
-  return {kernels::built_with_cuda(), kernels::cuda_device_count(), local_rank};
+  return {kernels::built_with_cuda(), kernels::cuda_device_count(), local_rank,
+          kernels::cpu::multiplies_bf16()};
 }
 
 Compute choose_compute(const std::string& device, const std::string& precision, const Machine& machine) {
   Compute compute;
   if (device == "cuda" || (device == "auto" && machine.gpus > 0)) compute.device = choose_gpu(machine);
-  if (compute.device.is_cpu() && precision == "bf16")
-    throw ConfigError("key 'train.precision': {}", explain_bf16_refusal());
-  if (!compute.device.is_cpu() && precision != "fp32") compute.type = c10::kBFloat16;
+  const bool on_cpu = compute.device.is_cpu();
+  if (precision == "bf16" || (precision == "auto" && !on_cpu)) compute.type = c10::kBFloat16;
+  if (on_cpu && compute.type == c10::kBFloat16) check_bf16_on_cpu(machine);
   return compute;
 }
 
@@ -72,17 +92,6 @@ bool bf16_products_work() {
   if (child == 0) try_product();
   int status = 0;
   return ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-std::string explain_bf16_refusal() {
-  std::string text =
-      "bf16 is for GPUs (a CPU computes in fp32, which is also its fastest). Choose \"auto\" or \"fp32\".";
-  if (!bf16_products_work())
-    text +=
-        " On this machine a bf16 matrix product even dies: oneDNN uses instructions that it does not "
-        "execute; set "
-        "ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 for programs that compute in bf16 here.";
-  return text;
 }
 
 }  // namespace vrwkv::trainer

@@ -20,13 +20,16 @@ struct Machine {
   bool built_with_cuda = false;
   int gpus = 0;        ///< that this process sees
   int local_rank = 0;  ///< among the ranks of its node
-  /// Asks the build and the driver. @param local_rank  as above.
+  /// The processor has products of bf16 numbers: AVX-512 BF16 or AMX.
+  bool multiplies_bf16 = false;
+  /// Asks the build, the driver and the processor. @param local_rank  as above.
   static Machine here(int local_rank);
 };
 
 /// The choice of [run] device and [train] precision on a machine.
 /// @param device     "auto": a GPU where there is one; "cpu"; or "cuda", which must be there.
-/// @param precision  "auto": bf16 on a GPU and fp32 on a CPU; "fp32"; or "bf16", which is for GPUs.
+/// @param precision  "auto": bf16 on a GPU and fp32 on a CPU; "fp32"; or "bf16", on a CPU only where it
+///                   multiplies bf16.
 /// A rank takes the GPU of its local rank, or the only one that it sees.
 /// @throws ConfigError when the wish cannot be had.
 Compute choose_compute(const std::string& device, const std::string& precision, const Machine& machine);
@@ -40,8 +43,5 @@ std::int64_t peak_memory_bytes(const Compute& compute);
 /// Whether a matrix product of bf16 numbers works on this CPU. On some virtual machines oneDNN believes in
 /// instructions (AMX) that the machine does not execute, and the process dies of SIGILL; so a child tries it.
 bool bf16_products_work();
-
-/// Why bf16 was refused on a CPU, with what is wrong with this machine beyond that, if anything.
-std::string explain_bf16_refusal();
 
 }  // namespace vrwkv::trainer

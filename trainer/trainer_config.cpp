@@ -6,7 +6,6 @@
 #include <set>
 
 #include "common/error.h"
-#include "trainer/compute.h"
 
 namespace vrwkv::trainer {
 namespace {
@@ -86,7 +85,7 @@ void read_batch(TomlReader& table, TrainConfig& config) {
   config.micro_batches = config.global_batch_size / micro_batch_size;
 }
 
-TrainConfig read_train_config(TomlReader table, const model::ModelConfig& model, const RunConfig& run,
+TrainConfig read_train_config(TomlReader table, const model::ModelConfig& model,
                               const std::string& default_l2wrap) {
   TrainConfig config;
   config.stage = table.integer("stage", 1, 2);
@@ -102,7 +101,6 @@ TrainConfig read_train_config(TomlReader table, const model::ModelConfig& model,
                "Add a table [vision.dinov2], [vision.siglip] or [vision.sam], or name other parts.");
   config.l2wrap = l2wrap_of(table.one_of("l2wrap", {"supervised", "all", "off"}, default_l2wrap));
   config.precision = table.one_of("precision", {"auto", "fp32", "bf16"}, config.precision);
-  if (config.precision == "bf16" && run.device == "cpu") table.fail("precision", explain_bf16_refusal());
   config.gradient_clip = table.number("gradient_clip", 0, 1e12, 1.0);
   config.recompute = read_recompute(table, model.language_model.n_layer);
   config.seed =
@@ -192,8 +190,7 @@ TrainerConfig read_trainer_config(TomlDocument document,
   config.model = model::read_model_config(model, root.table("vision"));
   config.data = data::read_data_config(root.table("data"), data_defaults(original, paths));
   config.run = read_run_config(root.table("run"), paths.run_directory);
-  config.train =
-      read_train_config(root.table("train"), config.model, config.run, original ? "all" : "supervised");
+  config.train = read_train_config(root.table("train"), config.model, original ? "all" : "supervised");
   config.optimizer = read_optimizer_config(root.table("optimizer"), config.train.steps);
   config.bucket_elements = read_sharding_config(root.table("sharding"));
   config.checkpoint = read_checkpoint_config(root.table("checkpoint"));

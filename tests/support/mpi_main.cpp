@@ -9,6 +9,7 @@
 
 #include "common/mpi/communicator.h"
 #include "common/mpi/environment.h"
+#include "tests/support/leave_amx_alone.h"
 
 namespace {
 
@@ -29,6 +30,7 @@ class FailurePrinter : public ::testing::EmptyTestEventListener {
 }  // namespace
 
 int main(int argc, char** argv) {
+  vrwkv::test::leave_amx_alone();
   const vrwkv::mpi::Environment environment(&argc, &argv);
   ::testing::InitGoogleTest(&argc, argv);
   const auto world = vrwkv::mpi::Communicator::duplicate(MPI_COMM_WORLD);

@@ -3,7 +3,10 @@
 
 #include <cstdio>
 
+#include "tests/support/leave_amx_alone.h"
+
 int main(int argc, char** argv) {
+  vrwkv::test::leave_amx_alone();
   ::testing::InitGoogleTest(&argc, argv);
   const int result = RUN_ALL_TESTS();
   if (::testing::UnitTest::GetInstance()->test_to_run_count() == 0) {

@@ -13,6 +13,7 @@ using ::testing::HasSubstr;
 
 constexpr Machine kLaptop{};
 constexpr Machine kLaptopWithCudaBuild{.built_with_cuda = true};
+constexpr Machine kServer{.multiplies_bf16 = true};
 
 Machine node(int gpus, int local_rank) {
   return {.built_with_cuda = true, .gpus = gpus, .local_rank = local_rank};
@@ -28,7 +29,7 @@ std::string refusal(const std::string& device, const std::string& precision, con
 }
 
 TEST(ChooseCompute, AutoIsFp32OnACpuAndBf16OnAGpu) {
-  for (const Machine& machine : {kLaptop, kLaptopWithCudaBuild}) {
+  for (const Machine& machine : {kLaptop, kLaptopWithCudaBuild, kServer}) {
     const Compute compute = choose_compute("auto", "auto", machine);
     EXPECT_TRUE(compute.device.is_cpu());
     EXPECT_EQ(compute.type, c10::kFloat);
@@ -43,6 +44,9 @@ TEST(ChooseCompute, DoesAsItIsTold) {
   EXPECT_EQ(choose_compute("cpu", "fp32", node(8, 0)).type, c10::kFloat);
   EXPECT_EQ(choose_compute("cuda", "fp32", node(8, 1)).type, c10::kFloat);
   EXPECT_EQ(choose_compute("cuda", "bf16", node(8, 1)).type, c10::kBFloat16);
+  if (bf16_products_work()) {
+    EXPECT_EQ(choose_compute("cpu", "bf16", kServer).type, c10::kBFloat16);
+  }
 }
 
 TEST(ChooseCompute, ARankTakesItsOwnGpuOrTheOnlyOneItSees) {
@@ -55,8 +59,8 @@ TEST(ChooseCompute, SaysWhatIsMissing) {
   EXPECT_THAT(refusal("cuda", "auto", kLaptopWithCudaBuild), HasSubstr("the driver shows no GPU"));
   EXPECT_THAT(refusal("cuda", "auto", node(2, 2)), HasSubstr("rank 2 of this node has none: it has 2"));
   EXPECT_THAT(refusal("auto", "auto", node(2, 2)), HasSubstr("Start one rank a GPU"));
-  EXPECT_THAT(refusal("auto", "bf16", kLaptop), HasSubstr("bf16 is for GPUs"));
-  EXPECT_THAT(refusal("cpu", "bf16", node(2, 0)), HasSubstr("bf16 is for GPUs"));
+  EXPECT_THAT(refusal("auto", "bf16", kLaptop), HasSubstr("this processor has no instructions"));
+  EXPECT_THAT(refusal("cpu", "bf16", node(2, 0)), HasSubstr("this processor has no instructions"));
 }
 
 TEST(PeakMemory, OfACpuIsThatOfTheProcess) { EXPECT_GT(peak_memory_bytes(Compute{}), 1 << 20); }

@@ -271,15 +271,6 @@ TEST(NumericDifferences, NameKeysThatOneSideLacks) {
               ::testing::Contains("vision.tokens_per_image = 4 there, absent here"));
 }
 
-TEST(TrainerConfig, RefusesBf16OnACpu) {
-  const Edited bf16 = edited("train", "precision", "\"bf16\"");
-  EXPECT_EQ(read(bf16.text).train.precision, "bf16") << "a GPU may be there";
-  const std::string message = message_of<ConfigError>(
-      [&] { read_trainer_config(TomlDocument::parse(bf16.text, "/cfg/run.toml", {"run.device=cpu"})); });
-  EXPECT_THAT(message, StartsWith("/cfg/run.toml:" + std::to_string(bf16.line) + ": "));
-  EXPECT_THAT(message, HasSubstr("bf16 is for GPUs"));
-}
-
 TEST(TrainerConfig, PublishedPathsAreDefaults) {
   std::string text = test::tiny_run_toml();
   const auto config = read(
