@@ -49,7 +49,9 @@ def time_mix(x, v_first, p, recurrence):
     gate = low_rank(mix("g"), "g", torch.sigmoid)
     key = F.normalize(by_head(k * p["att.k_k"]), dim=-1)
     k = k * (1 + (rate - 1) * p["att.k_a"])
-    y = recurrence(by_head(r), by_head(log_decay), by_head(k), by_head(v), -key, key * by_head(rate))
+    operands = (by_head(r), by_head(log_decay), by_head(k), by_head(v), -key, key * by_head(rate))
+    with torch.autocast("cpu", enabled=False):
+        y = recurrence(*(operand.float() for operand in operands))
     y = F.group_norm(y.reshape(-1, width), heads, p["att.ln_x.weight"], p["att.ln_x.bias"], NORM_EPSILON * 64)
     bonus = (by_head(r) * by_head(k) * p["att.r_k"]).sum(-1, keepdim=True) * by_head(v)
     y = (y.view(batch, tokens, width) + bonus.view(batch, tokens, width)) * gate

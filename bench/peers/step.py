@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Seconds of one training step of the language model: the trainer's beside PyTorch's, plain and as good as it gets.
 
-    bench/peers/step.py [--shape rows] [--threads 2] [--rounds 5] [--program build/bench_trainer_step_server]
+    bench/peers/step.py [--shape rows] [--threads 2] [--rounds 5] [--precision fp32] [--program build/bench_trainer_step_server]
 
 The same weights, tokens, threads and optimizer, in turns; before anything is timed, loss and every gradient must agree.
 Prints one JSON object: of each side the median, least and most seconds and the median of the CPU's seconds, the ratios of the
 medians, the share of matrix products in the trainer's step and the ratios that would remain if it did nothing else.
+In bf16 PyTorch computes under autocast, with its recurrence in fp32 as the trainer's is.
 Needs torch, of LibTorch's version, and safetensors. PyTorch is a fifth faster, and takes half the memory, under
 LD_PRELOAD=libjemalloc.so.2, which is kept from the trainer.
 """
@@ -28,15 +29,15 @@ import language_model
 
 LEARNING_RATE, BETAS, EPSILON, CLIP = 1e-4, (0.9, 0.99), 1e-8, 1.0
 FROZEN = "rwkv.emb."
-LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-5, 1e-3  # relative; fp32 with sums in another order
+TOLERANCES = {"fp32": (1e-5, 1e-3), "bf16": (1e-2, 1e-1)}  # of loss and gradients, relative; sums in another order
 
 
 class Trainer:
     """The program, answering with one step for a line."""
 
-    def __init__(self, program, shape, threads, file):
+    def __init__(self, program, shape, threads, file, precision):
         environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # as it ships
-        command = [program, shape, str(threads), file]
+        command = [program, shape, str(threads), file, precision]
         self.process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.read()
 
@@ -55,7 +56,8 @@ class Trainer:
 class PyTorch:
     """Steps on `weights`, in which all of its kind share."""
 
-    def __init__(self, weights, token_ids, labels, is_plain):
+    def __init__(self, weights, token_ids, labels, is_plain, precision):
+        self.in_bf16 = precision == "bf16"
         self.trainable = {name: tensor.requires_grad_() for name, tensor in weights.items() if not name.startswith(FROZEN)}
         self.model = language_model.LanguageModel(weights, token_ids, labels, is_plain)
         self.optimizer = torch.optim.AdamW(
@@ -68,9 +70,13 @@ class PyTorch:
             fused=not is_plain,
         )
 
+    def loss(self):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.in_bf16):
+            return self.model.loss()
+
     def step(self):
         cpu_begin, begin = time.process_time(), time.perf_counter()
-        loss = self.model.loss()
+        loss = self.loss()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.trainable.values(), CLIP)
         self.optimizer.step()
@@ -79,7 +85,7 @@ class PyTorch:
 
     def largest_differences(self, tensors):
         """Of loss and gradients from the trainer's, relative; leaves the weights as they are."""
-        loss = self.model.loss()
+        loss = self.loss()
         loss.backward()
         gradients = {name: tensor.grad for name, tensor in self.trainable.items()}
         expected = {name: tensors["gradient." + name] for name in gradients}
@@ -107,6 +113,7 @@ def main():
     options.add_argument("--shape", default="rows")
     options.add_argument("--threads", type=int, default=2)
     options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--precision", choices=TOLERANCES, default="fp32")
     options.add_argument("--program", default="build/bench_trainer_step_server")
     options = options.parse_args()
     torch.set_num_threads(options.threads)
@@ -114,19 +121,21 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "first.safetensors"
-        trainer = Trainer(options.program, options.shape, options.threads, file)
+        trainer = Trainer(options.program, options.shape, options.threads, file, options.precision)
         tensors = safetensors.torch.load_file(file)
     weights = {name: tensor.clone() for name, tensor in tensors.items() if name.startswith("rwkv.")}
     token_ids, labels = tensors["token_ids"].long(), tensors["labels"].long()
-    rivals = {name: PyTorch(weights, token_ids, labels, name == "plain") for name in ("plain", "compiled_chunks")}
+    rivals = {name: PyTorch(weights, token_ids, labels, name == "plain", options.precision) for name in ("plain", "compiled_chunks")}
     report = {"benchmark": "language_model_step", "shape": options.shape, "threads": options.threads, "rounds": options.rounds}
+    report["precision"] = options.precision
+    loss_tolerance, gradient_tolerance = TOLERANCES[options.precision]
     report["preloaded"] = os.environ.get("LD_PRELOAD", "")
     report |= {"rows": list(token_ids.shape), "supervised": int((labels[:, 1:] >= 0).sum()), "torch": torch.__version__}
     for name, rival in rivals.items():
         say(f"compare {name}")
         loss, gradient = rival.largest_differences(tensors)
         report["differences_" + name] = {"loss": loss, "gradient": gradient}
-        if loss > LOSS_TOLERANCE or gradient > GRADIENT_TOLERANCE:
+        if loss > loss_tolerance or gradient > gradient_tolerance:
             sys.exit(f"step.py: {name} is not the same computation: {report}")
     del tensors
 

@@ -5,9 +5,9 @@
 
 namespace vrwkv::bench {
 
-/// While it lives, adds up the time of the matrix products that this thread calls (aten::mm, addmm, bmm and
-/// their forms that write into a given tensor); a CPU's backward runs on the thread that asks for it.
-/// One at a time on a thread.
+/// While it lives, adds up the time of the matrix products that this thread calls (aten::mm, addmm, bmm,
+/// their forms that write into a given tensor, and kernels/fp32_product/fp32_product.h); a CPU's backward
+/// runs on the thread that asks for it. One at a time on a thread.
 class MatrixProductClock {
  public:
   MatrixProductClock();

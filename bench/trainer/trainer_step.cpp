@@ -18,7 +18,8 @@ model::VisualRwkv make_model(const model::ModelConfig& config) {
 TrainerStep::TrainerStep(const model::VisualRwkv& model, const trainer::TrainableParts& parts,
                          const data::MicroBatch& batch, const mpi::Communicator& world)
     : batch_(batch),
-      parameters_(parts.trainable(model.parameters())),
+      parameters_(parts.trainable(model.parameters()),
+                  [&](const NamedTensor& parameter) { return model.rounds(parameter); }),
       layout_(parameters_.numel(), world.size()),
       collectives_(world),
       reducer_(layout_, collectives_, /*micro_batches=*/1),
