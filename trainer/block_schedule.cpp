@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "kernels/cross_entropy/head_cross_entropy.h"
@@ -61,6 +62,13 @@ void BlockSchedule::store(const Part& part, const std::vector<at::Tensor>& gradi
   }
 }
 
+std::int64_t BlockSchedule::kept_states_bytes_of_a_block() const {
+  const auto first = options_.recompute.begin() + lowest_backward_;
+  const std::int64_t recomputed = std::count(first, options_.recompute.end(), true);
+  const std::int64_t kept = layers_ - lowest_backward_ - recomputed;
+  return options_.kept_states_bytes / std::max<std::int64_t>(1, kept + (recomputed > 0 ? 1 : 0));
+}
+
 BlockSchedule::BlockRecord BlockSchedule::forward_block(std::int64_t layer, const at::Tensor& x,
                                                         const at::Tensor& v_first,
                                                         const data::MicroBatch& batch,
@@ -69,7 +77,8 @@ BlockSchedule::BlockRecord BlockSchedule::forward_block(std::int64_t layer, cons
   const at::AutoGradMode mode(with_gradient);
   record.x = x.detach().requires_grad_(with_gradient);
   if (layer > 0) record.v_first = v_first.detach().requires_grad_(with_gradient);
-  const auto result = model_.block(layer, record.x, record.v_first, batch.sequence_starts);
+  const auto result = model_.block(layer, record.x, record.v_first, batch.sequence_starts,
+                                   /*state=*/nullptr, kept_states_bytes_of_a_block());
   record.x_out = result.x;
   record.v_first_out = result.v_first;
   return record;

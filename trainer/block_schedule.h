@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "data/batch.h"
@@ -36,6 +37,8 @@ class BlockSchedule {
  public:
   struct Options {
     std::vector<bool> recompute;  ///< per block; empty: none
+    /// Of the recurrence's states, kept for the backward, over all blocks.
+    std::int64_t kept_states_bytes = std::numeric_limits<std::int64_t>::max();
     L2Wrap l2wrap = L2Wrap::kSupervised;
     bool keep_hidden = false;
   };
@@ -57,6 +60,8 @@ class BlockSchedule {
   };
   struct BlockRecord;
 
+  /// Each block's part of options_.kept_states_bytes: those share it that hold states at the same time.
+  std::int64_t kept_states_bytes_of_a_block() const;
   Part part_of(const std::string& prefix, const std::string& or_prefix = "") const;
   /// (1, T, C): token embeddings with the images' projected features in their places.
   at::Tensor embed(const data::MicroBatch& batch, bool with_gradient) const;

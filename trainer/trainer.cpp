@@ -91,7 +91,10 @@ Trainer::Trainer(const TrainerConfig& config, const TrainOptions& options, const
       collectives_(world),
       reducer_(layout_, collectives_, config.train.micro_batches, config.bucket_elements, compute.device),
       optimizer_(parameters_, layout_, collectives_),
-      schedule_(model_, parameters_, {config.train.recompute, config.train.l2wrap}) {
+      schedule_(model_, parameters_,
+                {.recompute = config.train.recompute,
+                 .kept_states_bytes = config.train.kept_states_bytes,
+                 .l2wrap = config.train.l2wrap}) {
   const std::optional<checkpoint::TrainingState> resumed = load_checkpoint();
   // What stored features were made by shows only in encoders that are there.
   loader_ = open_data(config, model_, directory_, world);

@@ -103,6 +103,8 @@ TrainConfig read_train_config(TomlReader table, const model::ModelConfig& model,
   config.precision = table.one_of("precision", {"auto", "fp32", "bf16"}, config.precision);
   config.gradient_clip = table.number("gradient_clip", 0, 1e12, 1.0);
   config.recompute = read_recompute(table, model.language_model.n_layer);
+  const std::int64_t kept_states_mb = table.integer("kept_states_mb", 0, std::int64_t{1} << 30, 0);
+  if (kept_states_mb > 0) config.kept_states_bytes = kept_states_mb * 1'000'000;
   config.seed =
       static_cast<std::uint64_t>(table.integer("seed", 0, std::numeric_limits<std::int64_t>::max(), 0));
   table.reject_unknown_keys();
@@ -159,9 +161,9 @@ void reject_unknown_tables(TomlReader& root, std::initializer_list<const char*> 
 bool changes_numbers(const ResolvedKey& key) {
   // `stage` and `compat` are only the defaults of keys that count themselves.
   static const std::set<std::string> kSameBits = {
-      "data.on_bad_sample",  "data.max_bad_samples", "data.threads",           "data.prefetch_bytes",
-      "data.image_cache_gb", "train.recompute",      "train.recompute_blocks", "train.stage",
-      "model.compat",        "train.precision",      "model.left_padding"};
+      "data.on_bad_sample",   "data.max_bad_samples", "data.threads",           "data.prefetch_bytes",
+      "data.image_cache_gb",  "train.recompute",      "train.recompute_blocks", "train.stage",
+      "train.kept_states_mb", "model.compat",         "train.precision",        "model.left_padding"};
   const std::string table = key.name.substr(0, key.name.find('.'));
   return !key.is_path && table != "run" && table != "sharding" && table != "checkpoint" &&
          !kSameBits.contains(key.name);

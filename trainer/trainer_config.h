@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,6 +32,7 @@ struct TrainConfig {
   double gradient_clip = 1.0;      ///< global L2 norm; 0 turns clipping off
   std::vector<bool>
       recompute;  ///< per block: run its forward again in backward instead of keeping activations
+  std::int64_t kept_states_bytes = std::numeric_limits<std::int64_t>::max();  ///< see BlockSchedule::Options
   std::uint64_t seed = 0;
 };
 

@@ -10,6 +10,7 @@
 #include <map>
 #include <numeric>
 
+#include "tests/support/peak_memory.h"
 #include "tests/trainer/model/fixture.h"
 #include "tests/trainer/tiny_model.h"
 
@@ -184,6 +185,25 @@ TEST(BlockSchedule, RecomputingAnyBlocksGivesTheSameBits) {
       EXPECT_TRUE(test::same_bits(gradient, expected)) << "stage " << stage;
       EXPECT_EQ(recomputed.loss, kept.loss);
     }
+  }
+}
+
+TEST(BlockSchedule, FewerKeptStatesGiveTheSameBitsInLessMemory) {
+  const data::MicroBatch batch = test::packed({random_sample(0, 50, 70, 1), random_sample(1, 3, 40, 2)});
+  for (const std::vector<bool>& recompute : {std::vector<bool>{}, {false, true, false}}) {
+    Learner learner(TrainableParts::of_stage(2));
+    const auto peak_of = [&](std::int64_t kept_states_bytes, at::Tensor* gradient) {
+      const test::PeakMemory peak;
+      *gradient =
+          learner.gradient_of(batch, {.recompute = recompute, .kept_states_bytes = kept_states_bytes});
+      return peak.bytes();
+    };
+    at::Tensor expected, gradient;
+    const std::int64_t whole = peak_of(std::int64_t{1} << 40, &expected);
+    EXPECT_LT(peak_of(80'000, &gradient), whole);
+    EXPECT_TRUE(test::same_bits(gradient, expected));
+    peak_of(0, &gradient);
+    EXPECT_TRUE(test::same_bits(gradient, expected)) << "one state of each sequence";
   }
 }
 

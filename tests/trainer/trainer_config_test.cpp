@@ -92,6 +92,8 @@ TEST(TrainerConfig, RecomputeNamesAllNoneOrListedBlocks) {
 
 TEST(TrainerConfig, APenaltyIsChosenByName) {
   EXPECT_EQ(read(test::tiny_run_toml()).train.l2wrap, L2Wrap::kSupervised);
+  EXPECT_EQ(read(edited("train", "l2wrap", "\"off\"\nkept_states_mb = 3").text).train.kept_states_bytes,
+            3'000'000);
   EXPECT_EQ(read(edited("train", "l2wrap", "\"all\"").text).train.l2wrap, L2Wrap::kAll);
   EXPECT_EQ(read(edited("train", "l2wrap", "\"off\"").text).train.l2wrap, L2Wrap::kOff);
 }

@@ -32,9 +32,10 @@ RwkvBlock::RwkvBlock(const LanguageModelConfig& config, std::int64_t layer,
       channel_mix_(config, layer, parameters.below("ffn.")) {}
 
 RwkvBlock::Result RwkvBlock::operator()(const at::Tensor& x, const at::Tensor& v_first,
-                                        const at::Tensor& sequence_starts, LayerState* state) const {
+                                        const at::Tensor& sequence_starts, LayerState* state,
+                                        std::int64_t kept_states_bytes) const {
   const at::Tensor input = ln0_ ? (*ln0_)(x) : x;
-  const TimeMix::Result mixed = time_mix_(input, ln1_, v_first, sequence_starts, state);
+  const TimeMix::Result mixed = time_mix_(input, ln1_, v_first, sequence_starts, state, kept_states_bytes);
   return {channel_mix_(mixed.x, ln2_, sequence_starts, state), mixed.v_first};
 }
 

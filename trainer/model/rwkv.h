@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -26,7 +27,8 @@ class RwkvBlock {
     at::Tensor v_first;  ///< (1, T, C)
   };
   Result operator()(const at::Tensor& x, const at::Tensor& v_first, const at::Tensor& sequence_starts,
-                    LayerState* state) const;
+                    LayerState* state,
+                    std::int64_t kept_states_bytes = std::numeric_limits<std::int64_t>::max()) const;
 
  private:
   std::optional<LayerNorm> ln0_;

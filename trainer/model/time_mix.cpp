@@ -75,7 +75,8 @@ TimeMix::TimeMix(const LanguageModelConfig& config, std::int64_t layer, const Pa
 }
 
 TimeMix::Result TimeMix::operator()(const at::Tensor& x, const LayerNorm& norm, const at::Tensor& v_first,
-                                    const at::Tensor& sequence_starts, LayerState* state) const {
+                                    const at::Tensor& sequence_starts, LayerState* state,
+                                    std::int64_t kept_states_bytes) const {
   const TimeMixProjections in =
       project_time_mix(x.squeeze(0), norm, weights_, sequence_starts,
                        state != nullptr ? state->att_shift.squeeze(0) : at::Tensor());
@@ -86,10 +87,10 @@ TimeMix::Result TimeMix::operator()(const at::Tensor& x, const LayerNorm& norm, 
   const auto by_head = [&](const at::Tensor& channels) {
     return channels.view({1, tokens, heads_, head_size_});
   };
-  const kernels::Wkv7Result wkv =
-      kernels::wkv7(by_head(in.r), by_head(in.w), by_head(operands.k), by_head(operands.v),
-                    by_head(operands.a), by_head(operands.b), sequence_starts,
-                    state != nullptr ? state->wkv : at::Tensor(), {.decay_input = kernels::DecayInput::kRaw});
+  const kernels::Wkv7Result wkv = kernels::wkv7(
+      by_head(in.r), by_head(in.w), by_head(operands.k), by_head(operands.v), by_head(operands.a),
+      by_head(operands.b), sequence_starts, state != nullptr ? state->wkv : at::Tensor(),
+      {.decay_input = kernels::DecayInput::kRaw, .kept_states_bytes = kept_states_bytes});
   if (state != nullptr) state->wkv = wkv.final_state;
   const at::Tensor v = wkv.v.view_as(in.r);
   const at::Tensor gated =

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <limits>
 
 #include "trainer/model/layers.h"
 #include "trainer/model/model_config.h"
@@ -37,8 +38,10 @@ class TimeMix {
   /// @param x        (1, T, C), before `norm`.
   /// @param v_first  ignored in block 0.
   /// @param state    null, or read (att_shift, wkv) and replaced.
+  /// @param kept_states_bytes  see Wkv7Options.
   Result operator()(const at::Tensor& x, const LayerNorm& norm, const at::Tensor& v_first,
-                    const at::Tensor& sequence_starts, LayerState* state) const;
+                    const at::Tensor& sequence_starts, LayerState* state,
+                    std::int64_t kept_states_bytes = std::numeric_limits<std::int64_t>::max()) const;
 
  private:
   std::int64_t layer_;

@@ -206,8 +206,10 @@ at::Tensor VisualRwkv::place_images(const at::Tensor& embedded, const at::Tensor
 }
 
 VisualRwkv::BlockResult VisualRwkv::block(std::int64_t layer, const at::Tensor& x, const at::Tensor& v_first,
-                                          const at::Tensor& sequence_starts, LayerState* state) const {
-  const RwkvBlock::Result result = parts_->rwkv.block(layer)(x, v_first, sequence_starts, state);
+                                          const at::Tensor& sequence_starts, LayerState* state,
+                                          std::int64_t kept_states_bytes) const {
+  const RwkvBlock::Result result =
+      parts_->rwkv.block(layer)(x, v_first, sequence_starts, state, kept_states_bytes);
   return {result.x, result.v_first};
 }
 

@@ -106,8 +106,10 @@ class VisualRwkv {
   /// @param v_first  (1, T, C) as block 0 returned it; block 0 ignores it, later blocks return it as it is.
   /// @param state    where given: read before each sequence's first token, replaced by the state after its
   /// last.
+  /// @param kept_states_bytes  at most so many bytes of the recurrence's states are kept for the backward.
   BlockResult block(std::int64_t layer, const at::Tensor& x, const at::Tensor& v_first,
-                    const at::Tensor& sequence_starts, LayerState* state = nullptr) const;
+                    const at::Tensor& sequence_starts, LayerState* state = nullptr,
+                    std::int64_t kept_states_bytes = std::numeric_limits<std::int64_t>::max()) const;
   at::Tensor final_norm(const at::Tensor& x) const;
   const at::Tensor& head() const;  ///< (V, C): logits = hidden @ head^T
 
