@@ -19,46 +19,52 @@ using Tensors = std::vector<at::Tensor>;
 constexpr std::int64_t kHeadSize = 64;
 constexpr double kGroupEpsilon = 64e-5;
 
-// In the order k, v, iclr, v_gate, v_first, k_k, k_a.
+at::Tensor by_head(const at::Tensor& x) { return x.unflatten(1, {-1, kHeadSize}); }
+
+Tensors outputs_of(const TimeMixOperands& all) {
+  return {all.r, all.k, all.v, all.a, all.b, all.bonus, all.bonus_v, all.v_first};
+}
+
+// In the order r, k, v, iclr, v_gate, v_first, k_k, k_a, r_k.
 Tensors fused_operands(const Tensors& in) {
-  const TimeMixOperands operands =
-      time_mix_operands(in[0], in[1], in[2], in[3], in[4], in[5], in[6], kHeadSize);
-  return {operands.k, operands.v, operands.a, operands.b};
+  return outputs_of(time_mix_operands(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], in[8]));
 }
 
 Tensors eager_operands(const Tensors& in) {
-  const at::Tensor &k = in[0], &v = in[1], &v_first = in[4];
-  const at::Tensor k_k = in[5].to(k.scalar_type()), k_a = in[6].to(k.scalar_type());
-  const at::Tensor lr = at::sigmoid(in[2]);
-  const at::Tensor scaled = (k * k_k).unflatten(1, {-1, kHeadSize});
+  const at::Tensor &r = in[0], &k = in[1], &v = in[2], &v_first = in[5];
+  const auto type = k.scalar_type();
+  const at::Tensor k_k = in[6].to(type), k_a = in[7].to(type), r_k = in[8].to(type);
+  const at::Tensor lr = at::sigmoid(in[3]);
+  const at::Tensor scaled = by_head(k * k_k);
   const at::Tensor norm = at::linalg_vector_norm(scaled, 2, {-1}, /*keepdim=*/true).clamp_min(1e-12);
   const at::Tensor kk = (scaled / norm).flatten(1);
-  return {k * at::addcmul(1 - k_a, lr, k_a), at::lerp(v, v_first, at::sigmoid(in[3])), -kk, kk * lr};
+  const at::Tensor k_out = k * at::addcmul(1 - k_a, lr, k_a);
+  const at::Tensor bonus = (by_head(r) * by_head(k_out) * r_k).sum(-1);
+  const at::Tensor v_out = at::lerp(v, v_first, at::sigmoid(in[4]));
+  return {r, k_out, v_out, -kk, kk * lr, bonus, v_out, v_first};
 }
 
 Tensors twin_operands(const Tensors& in) {
-  const TimeMixOperands operands =
-      time_mix_operands_reference(in[0], in[1], in[2], in[3], in[4], in[5], in[6], kHeadSize);
-  return {operands.k, operands.v, operands.a, operands.b};
+  return outputs_of(
+      time_mix_operands_reference(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], in[8]));
 }
 
-// In the order y, r, k, v, g, weight, bias, r_k.
+// In the order y, bonus, v, g, weight, bias.
 Tensors fused_gate(const Tensors& in) {
-  return {norm_bonus_gate(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], kGroupEpsilon)};
+  return {norm_bonus_gate(in[0], in[1], in[2], in[3], in[4], in[5], kGroupEpsilon)};
 }
 
 Tensors eager_gate(const Tensors& in) {
   const auto type = in[0].scalar_type();
-  const auto by_head = [](const at::Tensor& x) { return x.unflatten(1, {-1, kHeadSize}); };
   // GroupNorm of single tokens is LayerNorm over each head; that has the faster kernels, above all backward.
   const at::Tensor normed = at::layer_norm(by_head(in[0]), {kHeadSize}, {}, {}, kGroupEpsilon).flatten(1);
-  const at::Tensor bonus = (by_head(in[1]) * by_head(in[2]) * in[7].to(type)).sum(-1, /*keepdim=*/true);
-  const at::Tensor scaled = at::addcmul(in[6].to(type), normed, in[5].to(type));
-  return {at::addcmul(by_head(scaled), bonus, by_head(in[3])).flatten(1) * in[4]};
+  const at::Tensor scaled = at::addcmul(in[5].to(type), normed, in[4].to(type));
+  const at::Tensor bonus = in[1].to(type).unsqueeze(-1);
+  return {at::addcmul(by_head(scaled), bonus, by_head(in[2])).flatten(1) * in[3]};
 }
 
 Tensors twin_gate(const Tensors& in) {
-  return {norm_bonus_gate_reference(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], kGroupEpsilon)};
+  return {norm_bonus_gate_reference(in[0], in[1], in[2], in[3], in[4], in[5], kGroupEpsilon)};
 }
 
 struct Shape {
@@ -83,20 +89,21 @@ struct Shape {
 void operands(benchmark::State& state, const Operator& run, const Operator& rival) {
   const Shape shape(state);
   at::manual_seed(1);
-  Tensors inputs = shape.activations(5);
+  Tensors inputs = shape.activations(6);
   inputs.push_back(at::rand({shape.channels}) + 0.5);
   inputs.push_back(at::rand({shape.channels}) + 0.5);
-  bench::time_forward_and_backward(state, run, rival, inputs, shape.bytes(9 + 14));
+  inputs.push_back(at::randn({shape.channels / kHeadSize, kHeadSize}) * 0.1);
+  bench::time_forward_and_backward(state, run, rival, inputs, shape.bytes(10 + 19));
 }
 
 void gate(benchmark::State& state, const Operator& run, const Operator& rival) {
   const Shape shape(state);
   at::manual_seed(1);
-  Tensors inputs = shape.activations(5);
+  Tensors inputs = shape.activations(3);
+  inputs.insert(inputs.begin() + 1, at::randn({shape.tokens, shape.channels / kHeadSize}));
   inputs.push_back(at::rand({shape.channels}) + 0.5);
   inputs.push_back(at::randn({shape.channels}));
-  inputs.push_back(at::randn({shape.channels / kHeadSize, kHeadSize}) * 0.1);
-  bench::time_forward_and_backward(state, run, rival, inputs, shape.bytes(6 + 11));
+  bench::time_forward_and_backward(state, run, rival, inputs, shape.bytes(4 + 7));
 }
 
 void small_shapes(benchmark::internal::Benchmark* benchmark) {

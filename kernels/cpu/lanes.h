@@ -35,10 +35,14 @@ typedef std::uint16_t HalfBits __attribute__((vector_size(kLanes * sizeof(std::u
   __builtin_memcpy(to, &value, sizeof value);
 }
 
+[[gnu::always_inline]] inline Float widened(HalfBits upper) {
+  return reinterpret_cast<Float>(__builtin_convertvector(upper, Bits) << 16);
+}
+
 [[gnu::always_inline]] inline Float load(const Bf16* from) {
   HalfBits upper;
   __builtin_memcpy(&upper, from, sizeof upper);
-  return reinterpret_cast<Float>(__builtin_convertvector(upper, Bits) << 16);
+  return widened(upper);
 }
 
 /// Rounds as to_bf16() does.
@@ -53,6 +57,18 @@ typedef std::uint16_t HalfBits __attribute__((vector_size(kLanes * sizeof(std::u
   const HalfBits upper = upper_halves(value);
   __builtin_memcpy(to, &upper, sizeof upper);
 }
+
+/// What is loaded again after `value` was stored as an Element.
+template <class Element>
+[[gnu::always_inline]] inline Float rounded(Float value) {
+  if constexpr (sizeof(Element) == sizeof(float)) {
+    return value;
+  } else {
+    return widened(upper_halves(value));
+  }
+}
+
+[[gnu::always_inline]] inline void add(float* to, Float value) { store(to, load(to) + value); }
 
 /// Stores past the caches, for what is not read soon: no line is fetched only to be overwritten. `to` is
 /// aligned to what is stored, and whoever calls it writes whole lines and calls stream_end() at last.

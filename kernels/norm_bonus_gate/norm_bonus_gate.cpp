@@ -21,25 +21,23 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-/// The inputs, contiguous, in the order y, r, k, v, g, weight, bias, r_k.
+/// The inputs, contiguous, in the order y, bonus, v, g, weight, bias.
 struct Call {
   const at::Tensor& y() const { return tensors[0]; }
-  const at::Tensor& r_k() const { return tensors[7]; }
+  const at::Tensor& bonus() const { return tensors[1]; }
 
   template <class Element>
   NormBonusGateInputs<Element> inputs() const {
     return {.tokens = y().size(0),
-            .heads = r_k().size(0),
-            .head_size = r_k().size(1),
+            .heads = bonus().size(1),
+            .head_size = y().size(1) / bonus().size(1),
             .epsilon = static_cast<float>(epsilon),
             .y = elements<const Element>(y()),
-            .r = elements<const Element>(tensors[1]),
-            .k = elements<const Element>(tensors[2]),
-            .v = elements<const Element>(tensors[3]),
-            .g = elements<const Element>(tensors[4]),
-            .weight = elements<const float>(tensors[5]),
-            .bias = elements<const float>(tensors[6]),
-            .r_k = elements<const float>(r_k())};
+            .v = elements<const Element>(tensors[2]),
+            .g = elements<const Element>(tensors[3]),
+            .bonus = elements<const float>(bonus()),
+            .weight = elements<const float>(tensors[4]),
+            .bias = elements<const float>(tensors[5])};
   }
 
   at::Tensor empty_floats(at::IntArrayRef sizes) const {
@@ -83,17 +81,16 @@ variable_list run_backward(const Call& call, const at::Tensor& moments, const at
   read.insert(read.end(), {moments, gradient});
   RecordCall record("vrwkv::norm_bonus_gate_backward", read);
   variable_list gradients;
-  for (int i = 0; i < 5; ++i) gradients.push_back(at::empty(y.sizes(), y.options()));
-  const at::Tensor range_sums =
-      call.empty_floats({token_ranges(y.size(0)), 3, call.r_k().size(0), call.r_k().size(1)});
+  for (const at::Tensor& input : {y, call.bonus(), y, y})
+    gradients.push_back(at::empty(input.sizes(), input.options()));
+  const at::Tensor range_sums = call.empty_floats({token_ranges(y.size(0)), 2, y.size(1)});
   with_element_of(y, [&](auto element) {
     using Element = decltype(element);
     const NormBonusGateGradients<Element> pointers_to{.out = elements<const Element>(gradient),
                                                       .y = elements<Element>(gradients[0]),
-                                                      .r = elements<Element>(gradients[1]),
-                                                      .k = elements<Element>(gradients[2]),
-                                                      .v = elements<Element>(gradients[3]),
-                                                      .g = elements<Element>(gradients[4]),
+                                                      .v = elements<Element>(gradients[2]),
+                                                      .g = elements<Element>(gradients[3]),
+                                                      .bonus = elements<float>(gradients[1]),
                                                       .range_sums = elements<float>(range_sums)};
     if (y.is_cpu()) {
       cpu::norm_bonus_gate_backward(call.inputs<Element>(), pointers(moments), pointers_to);
@@ -103,8 +100,7 @@ variable_list run_backward(const Call& call, const at::Tensor& moments, const at
     }
   });
   const at::Tensor parameters = column_sums(range_sums);
-  for (int i = 0; i < 2; ++i) gradients.push_back(parameters[i].flatten());
-  gradients.push_back(parameters[2]);
+  gradients.insert(gradients.end(), {parameters[0], parameters[1]});
   record.set_outputs(gradients);
   return gradients;
 }
@@ -113,7 +109,7 @@ class NormBonusGateFunction : public torch::autograd::Function<NormBonusGateFunc
  public:
   static at::Tensor forward(AutogradContext* context, at::TensorList inputs, double epsilon) {
     Call call{.tensors = inputs.vec(), .epsilon = epsilon};
-    const at::Tensor moments = call.empty_floats({2, call.y().size(0), call.r_k().size(0)});
+    const at::Tensor moments = call.empty_floats({2, call.y().size(0), call.bonus().size(1)});
     at::Tensor out = run_forward(call, moments);
     call.tensors.push_back(moments);
     context->save_for_backward(call.tensors);
@@ -134,20 +130,22 @@ class NormBonusGateFunction : public torch::autograd::Function<NormBonusGateFunc
 
 void check_arguments(const variable_list& inputs, double epsilon) {
   constexpr const char* kWhere = "norm_bonus_gate";
-  static constexpr const char* kNames[] = {"y", "r", "k", "v", "g", "weight", "bias"};
-  const at::Tensor &y = inputs[0], &r_k = inputs[7];
+  static constexpr const char* kNames[] = {"y", "bonus", "v", "g", "weight", "bias"};
+  const at::Tensor &y = inputs[0], &bonus = inputs[1];
   check_activation(kWhere, "y", y, y);
-  check_float32(kWhere, "r_k", r_k, y.device());
-  if (r_k.dim() != 2 || r_k.numel() == 0 || r_k.size(1) % 16 != 0) {
-    throw ShapeError("norm_bonus_gate: r_k is {} but should be (H, N) with N a multiple of 16.",
-                     shape_text(r_k.sizes()));
+  check_float32(kWhere, "bonus", bonus, y.device());
+  if (y.dim() != 2 || y.numel() == 0) {
+    throw ShapeError("norm_bonus_gate: y is {} but should be (T, C), neither 0.", shape_text(y.sizes()));
   }
-  if (y.dim() != 2 || y.size(0) == 0 || y.size(1) != r_k.numel()) {
-    throw ShapeError("norm_bonus_gate: y is {} but should be (T, {}) with T > 0 (r_k is {}).",
-                     shape_text(y.sizes()), r_k.numel(), shape_text(r_k.sizes()));
+  if (bonus.dim() != 2 || bonus.size(0) != y.size(0) || bonus.size(1) == 0 ||
+      y.size(1) % (16 * bonus.size(1)) != 0) {
+    throw ShapeError(
+        "norm_bonus_gate: bonus is {} but should be ({}, H) with H heads of a multiple of 16 channels (y is "
+        "{}).",
+        shape_text(bonus.sizes()), y.size(0), shape_text(y.sizes()));
   }
-  for (std::size_t i = 1; i < 5; ++i) check_activation(kWhere, kNames[i], inputs[i], y);
-  for (std::size_t i = 5; i < 7; ++i) check_vector(kWhere, kNames[i], inputs[i], y.size(1), y.device());
+  for (std::size_t i = 2; i < 4; ++i) check_activation(kWhere, kNames[i], inputs[i], y);
+  for (std::size_t i = 4; i < 6; ++i) check_vector(kWhere, kNames[i], inputs[i], y.size(1), y.device());
   if (!(epsilon > 0))
     throw ShapeError("norm_bonus_gate: epsilon is {} but should be positive (a head may be constant).",
                      epsilon);
@@ -155,12 +153,12 @@ void check_arguments(const variable_list& inputs, double epsilon) {
 
 }  // namespace
 
-at::Tensor norm_bonus_gate(const at::Tensor& y, const at::Tensor& r, const at::Tensor& k, const at::Tensor& v,
+at::Tensor norm_bonus_gate(const at::Tensor& y, const at::Tensor& bonus, const at::Tensor& v,
                            const at::Tensor& g, const at::Tensor& weight, const at::Tensor& bias,
-                           const at::Tensor& r_k, double epsilon) {
-  variable_list inputs = {y, r, k, v, g, weight, bias, r_k};
+                           double epsilon) {
+  variable_list inputs = {y, bonus, v, g, weight, bias};
   check_arguments(inputs, epsilon);
-  for (std::size_t i = 5; i < 7; ++i) inputs[i] = inputs[i].reshape({-1});
+  for (std::size_t i = 4; i < 6; ++i) inputs[i] = inputs[i].reshape({-1});
   for (at::Tensor& input : inputs) input = dense(input);
   return NormBonusGateFunction::apply(at::TensorList(inputs), epsilon);
 }

@@ -15,8 +15,9 @@ template <class Element>
 struct NormBonusGateInputs {
   std::int64_t tokens, heads, head_size;
   float epsilon;
-  const Element *y, *r, *k, *v, *g;
-  const float *weight, *bias, *r_k;  // (heads, head_size)
+  const Element *y, *v, *g;
+  const float* bonus;          // (tokens, heads)
+  const float *weight, *bias;  // (heads, head_size)
 };
 
 /// Of each token's head: (y - mean) scale is what has mean 0 and variance 1. The backward needs them.
@@ -27,9 +28,9 @@ struct NormBonusGateMoments {
 template <class Element>
 struct NormBonusGateGradients {
   const Element* out;  // given; the others are written
-  Element *y, *r, *k, *v, *g;
-  float* range_sums;  // (token_ranges(tokens), 3, heads, head_size): each range's part of weight's, bias' and
-                      // r_k's
+  Element *y, *v, *g;
+  float* bonus;       // (tokens, heads)
+  float* range_sums;  // (token_ranges(tokens), 2, heads, head_size): each range's part of weight's and bias'
 };
 
 namespace cpu {

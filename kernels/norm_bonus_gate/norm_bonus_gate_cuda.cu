@@ -28,12 +28,11 @@ __global__ void __launch_bounds__(kWarps* kWarpLanes)
   const std::int64_t row = static_cast<std::int64_t>(device::block_index()) * kWarps + warp;
   if (row >= in.tokens * in.heads) return;
   const std::int64_t at = row * kHeadSize, channel = row % in.heads * kHeadSize;
-  const Row y = load_row<kHeadSize>(in.y + at), r = load_row<kHeadSize>(in.r + at);
-  const Row k = load_row<kHeadSize>(in.k + at), v = load_row<kHeadSize>(in.v + at);
-  const Row g = load_row<kHeadSize>(in.g + at), r_k = load_row<kHeadSize>(in.r_k + channel);
-  const Row weight = load_row<kHeadSize>(in.weight + channel), bias = load_row<kHeadSize>(in.bias + channel);
+  const float bonus = in.bonus[row];
+  const Row y = load_row<kHeadSize>(in.y + at), v = load_row<kHeadSize>(in.v + at);
+  const Row g = load_row<kHeadSize>(in.g + at), bias = load_row<kHeadSize>(in.bias + channel);
+  const Row weight = load_row<kHeadSize>(in.weight + channel);
   const float mean = head_sum<kHeadSize>([&](int i) { return y.at[i]; }) / kHeadSize;
-  const float bonus = head_sum<kHeadSize>([&](int i) { return r.at[i] * k.at[i] * r_k.at[i]; });
   const float squares = head_sum<kHeadSize>([&](int i) { return (y.at[i] - mean) * (y.at[i] - mean); });
   const float scale = 1.0F / sqrtf(squares / kHeadSize + in.epsilon);
   if (device::thread_index() % kWarpLanes == 0) {
@@ -50,24 +49,20 @@ __global__ void __launch_bounds__(kWarps* kWarpLanes)
 }
 
 /// Rows of the sums over tokens.
-enum Parameter { kForWeight, kForBias, kForRk, kParameters };
+enum Parameter { kForWeight, kForBias, kParameters };
 
-template <int kHeadSize>
-struct Parameters {
-  HeadRow<kHeadSize> weight, bias, r_k;
-};
-
-/// Of one token's head at `at`. Adds to `sums`.
+/// Of one token's head, number `row` of all. Adds to `sums`.
 template <class Element, int kHeadSize>
 __device__ __forceinline__ void head_backward(const NormBonusGateInputs<Element>& in,
+                                              const NormBonusGateMoments& moments,
                                               const NormBonusGateGradients<Element>& out,
-                                              const Parameters<kHeadSize>& parameters, float mean,
-                                              float scale, std::int64_t at,
+                                              const HeadRow<kHeadSize>& weight,
+                                              const HeadRow<kHeadSize>& bias, std::int64_t row,
                                               HeadRow<kHeadSize> (&sums)[kParameters]) {
   using Row = HeadRow<kHeadSize>;
-  const Row &weight = parameters.weight, &bias = parameters.bias, &r_k = parameters.r_k;
-  const Row y = load_row<kHeadSize>(in.y + at), r = load_row<kHeadSize>(in.r + at);
-  const Row k = load_row<kHeadSize>(in.k + at), v = load_row<kHeadSize>(in.v + at);
+  const std::int64_t at = row * kHeadSize;
+  const float mean = moments.mean[row], scale = moments.scale[row], bonus = in.bonus[row];
+  const Row y = load_row<kHeadSize>(in.y + at), v = load_row<kHeadSize>(in.v + at);
   const Row g = load_row<kHeadSize>(in.g + at), d_out = load_row<kHeadSize>(out.out + at);
   Row normed, d_z, e;
 #pragma unroll
@@ -76,25 +71,20 @@ __device__ __forceinline__ void head_backward(const NormBonusGateInputs<Element>
     d_z.at[i] = d_out.at[i] * g.at[i];
     e.at[i] = d_z.at[i] * weight.at[i];
   }
-  const float bonus = head_sum<kHeadSize>([&](int i) { return r.at[i] * k.at[i] * r_k.at[i]; });
   const float d_bonus = head_sum<kHeadSize>([&](int i) { return d_z.at[i] * v.at[i]; });
   const float e_mean = head_sum<kHeadSize>([&](int i) { return e.at[i]; }) / kHeadSize;
   const float e_normed_mean = head_sum<kHeadSize>([&](int i) { return e.at[i] * normed.at[i]; }) / kHeadSize;
-  Row dy, dr, dk, dv, dg;
+  if (device::thread_index() % kWarpLanes == 0) out.bonus[row] = d_bonus;
+  Row dy, dv, dg;
 #pragma unroll
   for (int i = 0; i < Row::kChannels; ++i) {
     dy.at[i] = (e.at[i] - e_mean - normed.at[i] * e_normed_mean) * scale;
-    dr.at[i] = k.at[i] * r_k.at[i] * d_bonus;
-    dk.at[i] = r.at[i] * r_k.at[i] * d_bonus;
     dv.at[i] = d_z.at[i] * bonus;
     dg.at[i] = d_out.at[i] * (normed.at[i] * weight.at[i] + bias.at[i] + bonus * v.at[i]);
     sums[kForWeight].at[i] += d_z.at[i] * normed.at[i];
     sums[kForBias].at[i] += d_z.at[i];
-    sums[kForRk].at[i] += r.at[i] * k.at[i] * d_bonus;
   }
   store_row<kHeadSize>(out.y + at, dy);
-  store_row<kHeadSize>(out.r + at, dr);
-  store_row<kHeadSize>(out.k + at, dk);
   store_row<kHeadSize>(out.v + at, dv);
   store_row<kHeadSize>(out.g + at, dg);
 }
@@ -108,15 +98,11 @@ __global__ void __launch_bounds__(kWarps* kWarpLanes)
   const std::int64_t range = device::block_index() / in.heads, head = device::block_index() % in.heads;
   const std::int64_t begin = range * kRangeTokens, end = begin + kRangeTokens;
   const std::int64_t channel = head * kHeadSize;
-  const Parameters<kHeadSize> parameters{load_row<kHeadSize>(in.weight + channel),
-                                         load_row<kHeadSize>(in.bias + channel),
-                                         load_row<kHeadSize>(in.r_k + channel)};
+  const HeadRow<kHeadSize> weight = load_row<kHeadSize>(in.weight + channel);
+  const HeadRow<kHeadSize> bias = load_row<kHeadSize>(in.bias + channel);
   HeadRow<kHeadSize> sums[kParameters] = {};
-  for (std::int64_t t = begin + warp; t < end && t < in.tokens; t += kWarps) {
-    const std::int64_t row = t * in.heads + head;
-    head_backward<Element, kHeadSize>(in, out, parameters, moments.mean[row], moments.scale[row],
-                                      row * kHeadSize, sums);
-  }
+  for (std::int64_t t = begin + warp; t < end && t < in.tokens; t += kWarps)
+    head_backward<Element, kHeadSize>(in, moments, out, weight, bias, t * in.heads + head, sums);
   float* const to = out.range_sums + (range * kParameters * in.heads + head) * kHeadSize;
   device::store_block_sums<kWarps>(sums, to, in.heads * kHeadSize);
 }

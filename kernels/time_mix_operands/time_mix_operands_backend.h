@@ -14,32 +14,33 @@ namespace vrwkv::kernels {
 template <class Element>
 struct TimeMixOperandsInputs {
   std::int64_t tokens, heads, head_size;
-  const Element *k, *iclr;
+  const Element *r, *k, *iclr;
   const Element *v, *v_gate, *v_first;  // all null in block 0, where v stays what it is
-  const float *k_k, *k_a;               // (heads, head_size)
+  const float *k_k, *k_a, *r_k;         // (heads, head_size)
 };
 
 template <class Element>
 struct TimeMixOperandsOutputs {
   Element *k, *a, *b;
-  Element* v;           // null in block 0
-  float* inverse_norm;  // (tokens, heads): 1 / max(|k k_k|, kLeastNorm)
+  Element* v;                   // null in block 0
+  float *bonus, *inverse_norm;  // (tokens, heads); the latter is 1 / max(|k k_k|, kLeastNorm)
 };
 
 /// What the backward is given beside the inputs.
 template <class Element>
 struct TimeMixOperandsOutputGradients {
-  const Element *k, *a, *b;
-  const Element* v;           // null in block 0
-  const Element* v_first;     // of what else reads it: added to its gradient; or null
-  const float* inverse_norm;  // the forward's
+  const Element *r, *k, *v, *a, *b;
+  const Element* bonus_v;
+  const Element* v_first;             // or null
+  const float *bonus, *inverse_norm;  // (tokens, heads); the latter is the forward's
 };
 
 template <class Element>
 struct TimeMixOperandsInputGradients {
-  Element *k, *iclr;
-  Element *v, *v_gate, *v_first;  // null in block 0
-  float* range_sums;  // (token_ranges(tokens), 2, heads, head_size): each range's part of k_k's and k_a's
+  Element *r, *k, *iclr, *v;
+  Element *v_gate, *v_first;  // null in block 0
+  float* range_sums;  // (token_ranges(tokens), 3, heads, head_size): each range's part of k_k's, k_a's and
+                      // r_k's
 };
 
 /// Norms below it are taken for it; then a head's gradient does not go through its norm.

@@ -28,6 +28,12 @@ struct Sigmoid {
   float exp_minus_x, value;  // finite
 };
 
+/// What is loaded again after `value` was stored as an Element.
+template <class Element>
+__device__ float rounded(float value) {
+  return to_float(from_float<Element>(value));
+}
+
 template <class Element, int kHeadSize>
 __global__ void __launch_bounds__(kWarps* kWarpLanes)
     time_mix_operands_forward_kernel(const TimeMixOperandsInputs<Element> in,
@@ -37,21 +43,26 @@ __global__ void __launch_bounds__(kWarps* kWarpLanes)
   const std::int64_t row = static_cast<std::int64_t>(device::block_index()) * kWarps + warp;
   if (row >= in.tokens * in.heads) return;
   const std::int64_t at = row * kHeadSize, channel = row % in.heads * kHeadSize;
-  const Row k = load_row<kHeadSize>(in.k + at), iclr = load_row<kHeadSize>(in.iclr + at);
-  const Row k_k = load_row<kHeadSize>(in.k_k + channel), k_a = load_row<kHeadSize>(in.k_a + channel);
+  const Row r = load_row<kHeadSize>(in.r + at), k = load_row<kHeadSize>(in.k + at);
+  const Row iclr = load_row<kHeadSize>(in.iclr + at), k_k = load_row<kHeadSize>(in.k_k + channel);
+  const Row k_a = load_row<kHeadSize>(in.k_a + channel), r_k = load_row<kHeadSize>(in.r_k + channel);
   const float norm = sqrtf(head_sum<kHeadSize>([&](int i) {
     const float x = k.at[i] * k_k.at[i];
     return x * x;
   }));
   const float inverse = 1.0F / (norm < kLeastNorm ? kLeastNorm : norm);
-  if (device::thread_index() % kWarpLanes == 0) out.inverse_norm[row] = inverse;
   Row k_out, a, b;
 #pragma unroll
   for (int i = 0; i < Row::kChannels; ++i) {
     const float lr = Sigmoid(iclr.at[i]).value, kk = k.at[i] * k_k.at[i] * inverse;
-    k_out.at[i] = k.at[i] * (1.0F + (lr - 1.0F) * k_a.at[i]);
+    k_out.at[i] = rounded<Element>(k.at[i] * (1.0F + (lr - 1.0F) * k_a.at[i]));
     a.at[i] = -kk;
     b.at[i] = kk * lr;
+  }
+  const float bonus = head_sum<kHeadSize>([&](int i) { return r.at[i] * k_out.at[i] * r_k.at[i]; });
+  if (device::thread_index() % kWarpLanes == 0) {
+    out.inverse_norm[row] = inverse;
+    out.bonus[row] = bonus;
   }
   store_row<kHeadSize>(out.k + at, k_out);
   store_row<kHeadSize>(out.a + at, a);
@@ -71,17 +82,27 @@ __device__ __forceinline__ void values_backward(const TimeMixOperandsInputs<Elem
                                                 const TimeMixOperandsInputGradients<Element>& out,
                                                 std::int64_t at) {
   using Row = HeadRow<kHeadSize>;
+  Row dv = load_row<kHeadSize>(gradients_in.v + at);
+  const Row dv_bonus = load_row<kHeadSize>(gradients_in.bonus_v + at);
+  Row dv_first = gradients_in.v_first == nullptr ? Row{} : load_row<kHeadSize>(gradients_in.v_first + at);
+#pragma unroll
+  for (int i = 0; i < Row::kChannels; ++i) dv.at[i] += dv_bonus.at[i];
+  if (in.v_gate == nullptr) {
+#pragma unroll
+    for (int i = 0; i < Row::kChannels; ++i) dv.at[i] += dv_first.at[i];
+    store_row<kHeadSize>(out.v + at, dv);
+    return;
+  }
   const Row v = load_row<kHeadSize>(in.v + at), v_first = load_row<kHeadSize>(in.v_first + at);
-  const Row v_gate = load_row<kHeadSize>(in.v_gate + at), dv_out = load_row<kHeadSize>(gradients_in.v + at);
-  const Row more = gradients_in.v_first == nullptr ? Row{} : load_row<kHeadSize>(gradients_in.v_first + at);
-  Row dv, dv_first, dv_gate;
+  const Row v_gate = load_row<kHeadSize>(in.v_gate + at);
+  Row dv_gate;
 #pragma unroll
   for (int i = 0; i < Row::kChannels; ++i) {
     const Sigmoid gate(v_gate.at[i]);
-    dv_first.at[i] = dv_out.at[i] * gate.value;
-    dv.at[i] = dv_out.at[i] - dv_first.at[i];
-    dv_first.at[i] += more.at[i];
-    dv_gate.at[i] = dv_out.at[i] * (v_first.at[i] - v.at[i]) * gate.slope();
+    const float through_gate = dv.at[i] * gate.value;
+    dv_gate.at[i] = dv.at[i] * (v_first.at[i] - v.at[i]) * gate.slope();
+    dv.at[i] -= through_gate;
+    dv_first.at[i] += through_gate;
   }
   store_row<kHeadSize>(out.v + at, dv);
   store_row<kHeadSize>(out.v_first + at, dv_first);
@@ -89,31 +110,44 @@ __device__ __forceinline__ void values_backward(const TimeMixOperandsInputs<Elem
 }
 
 /// Rows of the sums over tokens.
-enum Parameter { kForKk, kForKa, kParameters };
+enum Parameter { kForKk, kForKa, kForRk, kParameters };
 
-/// Of the keys of one token's head at `at`. Adds to `sums`.
+template <int kHeadSize>
+struct Parameters {
+  HeadRow<kHeadSize> k_k, k_a, r_k;
+};
+
+/// Of r and the keys of one token's head, number `row` of all. Adds to `sums`.
 template <class Element, int kHeadSize>
 __device__ __forceinline__ void keys_backward(const TimeMixOperandsInputs<Element>& in,
                                               const TimeMixOperandsOutputGradients<Element>& gradients_in,
                                               const TimeMixOperandsInputGradients<Element>& out,
-                                              const HeadRow<kHeadSize>& k_k, const HeadRow<kHeadSize>& k_a,
-                                              float inverse, std::int64_t at,
+                                              const Parameters<kHeadSize>& parameters, std::int64_t row,
                                               HeadRow<kHeadSize> (&sums)[kParameters]) {
   using Row = HeadRow<kHeadSize>;
-  const Row k = load_row<kHeadSize>(in.k + at), iclr = load_row<kHeadSize>(in.iclr + at);
-  const Row dk_out = load_row<kHeadSize>(gradients_in.k + at);
+  const Row &k_k = parameters.k_k, &k_a = parameters.k_a, &r_k = parameters.r_k;
+  const std::int64_t at = row * kHeadSize;
+  const float inverse = gradients_in.inverse_norm[row], d_bonus = gradients_in.bonus[row];
+  const Row r = load_row<kHeadSize>(in.r + at), k = load_row<kHeadSize>(in.k + at);
+  const Row iclr = load_row<kHeadSize>(in.iclr + at), dk_out = load_row<kHeadSize>(gradients_in.k + at);
   const Row da = load_row<kHeadSize>(gradients_in.a + at), db = load_row<kHeadSize>(gradients_in.b + at);
-  Row kk, dkk, dk, diclr;
+  Row dr = load_row<kHeadSize>(gradients_in.r + at), kk, dkk, dk, diclr;
 #pragma unroll
   for (int i = 0; i < Row::kChannels; ++i) {
     const Sigmoid lr(iclr.at[i]);
-    const float below_one = lr.value - 1.0F;
+    const float below_one = lr.value - 1.0F, scale = 1.0F + below_one * k_a.at[i];
+    const float k_out = rounded<Element>(k.at[i] * scale);
+    const float dk_all = dk_out.at[i] + r.at[i] * r_k.at[i] * d_bonus;
     kk.at[i] = k.at[i] * k_k.at[i] * inverse;
     dkk.at[i] = lr.value * db.at[i] - da.at[i];
-    dk.at[i] = dk_out.at[i] * (1.0F + below_one * k_a.at[i]);
-    diclr.at[i] = (db.at[i] * kk.at[i] + dk_out.at[i] * k.at[i] * k_a.at[i]) * lr.slope();
-    sums[kForKa].at[i] += dk_out.at[i] * k.at[i] * below_one;
+    dr.at[i] += k_out * r_k.at[i] * d_bonus;
+    dk.at[i] = dk_all * scale;
+    diclr.at[i] = (db.at[i] * kk.at[i] + dk_all * k.at[i] * k_a.at[i]) * lr.slope();
+    sums[kForKa].at[i] += dk_all * k.at[i] * below_one;
+    sums[kForRk].at[i] += r.at[i] * k_out * d_bonus;
   }
+  store_row<kHeadSize>(out.r + at, dr);
+  store_row<kHeadSize>(out.iclr + at, diclr);
   const float along = head_sum<kHeadSize>([&](int i) { return kk.at[i] * dkk.at[i]; });
   const float through_norm = inverse < 1.0F / kLeastNorm ? along : 0.0F;
 #pragma unroll
@@ -123,7 +157,6 @@ __device__ __forceinline__ void keys_backward(const TimeMixOperandsInputs<Elemen
     sums[kForKk].at[i] += dx * k.at[i];
   }
   store_row<kHeadSize>(out.k + at, dk);
-  store_row<kHeadSize>(out.iclr + at, diclr);
 }
 
 /// A block has one head in one range of tokens, of which its warps take every kWarps-th.
@@ -136,14 +169,14 @@ __global__ void __launch_bounds__(kWarps* kWarpLanes)
   const std::int64_t range = device::block_index() / in.heads, head = device::block_index() % in.heads;
   const std::int64_t begin = range * kRangeTokens, end = begin + kRangeTokens;
   const std::int64_t channel = head * kHeadSize;
-  const HeadRow<kHeadSize> k_k = load_row<kHeadSize>(in.k_k + channel);
-  const HeadRow<kHeadSize> k_a = load_row<kHeadSize>(in.k_a + channel);
+  const Parameters<kHeadSize> parameters{load_row<kHeadSize>(in.k_k + channel),
+                                         load_row<kHeadSize>(in.k_a + channel),
+                                         load_row<kHeadSize>(in.r_k + channel)};
   HeadRow<kHeadSize> sums[kParameters] = {};
   for (std::int64_t t = begin + warp; t < end && t < in.tokens; t += kWarps) {
-    const std::int64_t row = t * in.heads + head, at = row * kHeadSize;
-    keys_backward<Element, kHeadSize>(in, gradients_in, out, k_k, k_a, gradients_in.inverse_norm[row], at,
-                                      sums);
-    if (out.v != nullptr) values_backward<Element, kHeadSize>(in, gradients_in, out, at);
+    const std::int64_t row = t * in.heads + head;
+    keys_backward<Element, kHeadSize>(in, gradients_in, out, parameters, row, sums);
+    values_backward<Element, kHeadSize>(in, gradients_in, out, row * kHeadSize);
   }
   float* const to = out.range_sums + (range * kParameters * in.heads + head) * kHeadSize;
   device::store_block_sums<kWarps>(sums, to, in.heads * kHeadSize);

@@ -34,11 +34,11 @@ class CudaTimeMixOperands : public Cuda, public testing::WithParamInterface<test
 TEST_P(CudaTimeMixOperands, MatchesReferenceForwardAndBackward) {
   const test::TimeMixOperandsCase& c = GetParam();
   test::TimeMixOperandsTensors tensors = test::random_time_mix_operands_tensors(c, /*seed=*/24);
-  const auto expected = test::time_mix_operands_results(time_mix_operands_reference, c.head_size, tensors);
+  const auto expected = test::time_mix_operands_results(time_mix_operands_reference, tensors);
   move_to_gpu(tensors.inputs);
   move_to_gpu(tensors.gradients);
   const test::NanFilledFreshMemory fresh;
-  const auto actual = test::on_cpu(test::time_mix_operands_results(time_mix_operands, c.head_size, tensors));
+  const auto actual = test::on_cpu(test::time_mix_operands_results(time_mix_operands, tensors));
   test::expect_time_mix_operands_near(actual, expected, c.mixes_values);
 }
 

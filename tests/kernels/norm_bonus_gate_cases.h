@@ -33,7 +33,7 @@ inline std::string norm_bonus_gate_case_name(const testing::TestParamInfo<NormBo
 inline constexpr double kGroupEpsilon = 64e-5;
 
 struct NormBonusGateTensors {
-  std::vector<at::Tensor> inputs;  // y, r, k, v, g, weight, bias, r_k
+  std::vector<at::Tensor> inputs;  // y, bonus, v, g, weight, bias
   at::Tensor gradient;
 };
 
@@ -45,29 +45,23 @@ inline NormBonusGateTensors random_norm_bonus_gate_tensors(const NormBonusGateCa
   NormBonusGateTensors tensors;
   // An output whose mean and size the norm has to take away.
   const at::Tensor y = (normal({c.tokens, channels}) * 3 + 2).to(c.type);
-  tensors.inputs = {y,
-                    activation(),
-                    activation(),
-                    activation(),
-                    activation(),
-                    normal({channels}),
-                    normal({channels}),
-                    normal({c.heads, c.head_size}) * 0.2};
+  tensors.inputs = {
+      y, normal({c.tokens, c.heads}), activation(), activation(), normal({channels}), normal({channels})};
   tensors.gradient = activation();
   return tensors;
 }
 
 using NormBonusGateFunction = std::function<decltype(kernels::norm_bonus_gate)>;
 
-inline constexpr std::array kNormBonusGateResultNames = {"out", "dy",      "dr",    "dk",  "dv",
-                                                         "dg",  "dweight", "dbias", "dr_k"};
+inline constexpr std::array kNormBonusGateResultNames = {"out", "dy",      "dbonus", "dv",
+                                                         "dg",  "dweight", "dbias"};
 
 /// The output, then the gradients of the inputs.
 inline std::vector<at::Tensor> norm_bonus_gate_results(const NormBonusGateFunction& function,
                                                        const NormBonusGateTensors& tensors) {
   std::vector<at::Tensor> x;
   for (const at::Tensor& input : tensors.inputs) x.push_back(input.clone().requires_grad_());
-  const at::Tensor out = function(x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7], kGroupEpsilon);
+  const at::Tensor out = function(x[0], x[1], x[2], x[3], x[4], x[5], kGroupEpsilon);
   std::vector<at::Tensor> results = {out};
   for (const at::Tensor& gradient : torch::autograd::grad({out}, x, {tensors.gradient.to(out.scalar_type())}))
     results.push_back(gradient);

@@ -17,10 +17,10 @@ std::vector<at::Tensor> norm_bonus_gate_raw_results(const Backend& backend, cons
                                                     const NormBonusGateTensors& tensors) {
   using kernels::elements;
   const auto& x = tensors.inputs;
-  std::vector<at::Tensor> results;  // out, dy, dr, dk, dv, dg
-  for (int i = 0; i < 6; ++i) results.push_back(at::full_like(x[0], NAN));
-  const at::Tensor mean = at::full({c.tokens, c.heads}, NAN), scale = at::full_like(mean, NAN);
-  const at::Tensor range_sums = at::full({kernels::token_ranges(c.tokens), 3, c.heads, c.head_size}, NAN);
+  std::vector<at::Tensor> results = {nan_like(x[0])};  // out, dy, dbonus, dv, dg
+  for (std::size_t i = 0; i < 4; ++i) results.push_back(nan_like(x[i]));
+  const at::Tensor mean = at::full({c.tokens, c.heads}, NAN), scale = nan_like(mean);
+  const at::Tensor range_sums = at::full({kernels::token_ranges(c.tokens), 2, c.heads * c.head_size}, NAN);
   kernels::with_element_of(x[0], [&](auto element) {
     using Element = decltype(element);
     const kernels::NormBonusGateInputs<Element> inputs{.tokens = c.tokens,
@@ -28,13 +28,11 @@ std::vector<at::Tensor> norm_bonus_gate_raw_results(const Backend& backend, cons
                                                        .head_size = c.head_size,
                                                        .epsilon = static_cast<float>(kGroupEpsilon),
                                                        .y = elements<const Element>(x[0]),
-                                                       .r = elements<const Element>(x[1]),
-                                                       .k = elements<const Element>(x[2]),
-                                                       .v = elements<const Element>(x[3]),
-                                                       .g = elements<const Element>(x[4]),
-                                                       .weight = elements<const float>(x[5]),
-                                                       .bias = elements<const float>(x[6]),
-                                                       .r_k = elements<const float>(x[7])};
+                                                       .v = elements<const Element>(x[2]),
+                                                       .g = elements<const Element>(x[3]),
+                                                       .bonus = elements<const float>(x[1]),
+                                                       .weight = elements<const float>(x[4]),
+                                                       .bias = elements<const float>(x[5])};
     const kernels::NormBonusGateMoments moments{.mean = elements<float>(mean),
                                                 .scale = elements<float>(scale)};
     backend.forward(inputs, moments, elements<Element>(results[0]));
@@ -42,14 +40,13 @@ std::vector<at::Tensor> norm_bonus_gate_raw_results(const Backend& backend, cons
         inputs, moments,
         kernels::NormBonusGateGradients<Element>{.out = elements<const Element>(tensors.gradient),
                                                  .y = elements<Element>(results[1]),
-                                                 .r = elements<Element>(results[2]),
-                                                 .k = elements<Element>(results[3]),
-                                                 .v = elements<Element>(results[4]),
-                                                 .g = elements<Element>(results[5]),
+                                                 .v = elements<Element>(results[3]),
+                                                 .g = elements<Element>(results[4]),
+                                                 .bonus = elements<float>(results[2]),
                                                  .range_sums = elements<float>(range_sums)});
   });
   const at::Tensor sums = range_sums.sum(0);
-  results.insert(results.end(), {sums[0].flatten(), sums[1].flatten(), sums[2]});
+  results.insert(results.end(), {sums[0], sums[1]});
   return results;
 }
 

@@ -2,6 +2,7 @@
 #include "kernels/norm_bonus_gate/norm_bonus_gate.h"
 
 #include <ATen/Parallel.h>
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include "common/error.h"
@@ -63,7 +64,7 @@ TEST(NormBonusGateInputs, MayBeStrided) {
   const NormBonusGateTensors tensors =
       test::random_norm_bonus_gate_tensors({5, 2, 16, at::kFloat}, /*seed=*/84);
   NormBonusGateTensors strided = tensors;
-  for (std::size_t i = 0; i < 5; ++i) strided.inputs[i] = tensors.inputs[i].t().contiguous().t();
+  for (std::size_t i = 0; i < 4; ++i) strided.inputs[i] = tensors.inputs[i].t().contiguous().t();
   strided.gradient = tensors.gradient.t().contiguous().t();
   const auto expected = norm_bonus_gate_results(norm_bonus_gate, tensors);
   const auto actual = norm_bonus_gate_results(norm_bonus_gate, strided);
@@ -74,17 +75,19 @@ TEST(NormBonusGateInputs, MayBeStrided) {
 TEST(NormBonusGateInputs, WithNotANumberGiveNotANumber) {
   NormBonusGateTensors tensors = test::random_norm_bonus_gate_tensors({2, 2, 16, at::kFloat}, /*seed=*/85);
   tensors.inputs[0][0][3] = NAN;
+  tensors.inputs[1][1][1] = NAN;
   const at::Tensor out = norm_bonus_gate_results(norm_bonus_gate, tensors)[0];
   EXPECT_TRUE(out[0].narrow(0, 0, 16).isnan().all().item<bool>());  // through the mean, the whole head
   EXPECT_TRUE(out[0].narrow(0, 16, 16).isfinite().all().item<bool>());
-  EXPECT_TRUE(out[1].isfinite().all().item<bool>());
+  EXPECT_TRUE(out[1].narrow(0, 0, 16).isfinite().all().item<bool>());
+  EXPECT_TRUE(out[1].narrow(0, 16, 16).isnan().all().item<bool>());  // its bonus
 }
 
 TEST(NormBonusGateErrors, NameTheArgument) {
   const auto x = test::random_norm_bonus_gate_tensors({2, 2, 16, at::kFloat}, /*seed=*/86).inputs;
   const auto message = [](const std::vector<at::Tensor>& in, double epsilon) {
     try {
-      norm_bonus_gate(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], epsilon);
+      norm_bonus_gate(in[0], in[1], in[2], in[3], in[4], in[5], epsilon);
     } catch (const ShapeError& error) {
       return std::string(error.what());
     }
@@ -97,16 +100,23 @@ TEST(NormBonusGateErrors, NameTheArgument) {
   };
   EXPECT_EQ(message(x, test::kGroupEpsilon), "no error");
   EXPECT_EQ(message(x, 0), "norm_bonus_gate: epsilon is 0 but should be positive (a head may be constant).");
-  EXPECT_EQ(with(0, x[0].narrow(0, 0, 0)),
-            "norm_bonus_gate: y is (0, 32) but should be (T, 32) with T > 0 (r_k is (2, 16)).");
-  EXPECT_EQ(with(7, at::zeros({4, 8})),
-            "norm_bonus_gate: r_k is (4, 8) but should be (H, N) with N a multiple of 16.");
-  EXPECT_EQ(with(7, at::Tensor()), "norm_bonus_gate: r_k is missing.");
-  EXPECT_EQ(with(3, x[3].narrow(1, 0, 16)),
+  EXPECT_EQ(with(0, x[0].narrow(0, 0, 0)), "norm_bonus_gate: y is (0, 32) but should be (T, C), neither 0.");
+  const auto of_bonus = [](const char* sizes) {
+    return fmt::format(
+        "norm_bonus_gate: bonus is {} but should be (2, H) with H heads of a multiple of 16 channels (y is "
+        "(2, "
+        "32)).",
+        sizes);
+  };
+  EXPECT_EQ(with(1, at::zeros({2, 4})), of_bonus("(2, 4)"));
+  EXPECT_EQ(with(1, at::zeros({1, 2})), of_bonus("(1, 2)"));
+  EXPECT_EQ(with(1, at::zeros({2, 0})), of_bonus("(2, 0)"));
+  EXPECT_EQ(with(1, at::Tensor()), "norm_bonus_gate: bonus is missing.");
+  EXPECT_EQ(with(2, x[2].narrow(1, 0, 16)),
             "norm_bonus_gate: v is (2, 16) but should be (2, 32) (all activations share one shape).");
-  EXPECT_EQ(with(4, x[4].to(at::kBFloat16)),
+  EXPECT_EQ(with(3, x[3].to(at::kBFloat16)),
             "norm_bonus_gate: g is BFloat16 but should be Float (all activations share one type).");
-  EXPECT_EQ(with(5, at::zeros({31})),
+  EXPECT_EQ(with(4, at::zeros({31})),
             "norm_bonus_gate: weight is (31) but should have 32 elements (one a channel).");
 }
 

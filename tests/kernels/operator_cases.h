@@ -107,48 +107,47 @@ inline OperatorCase norm_shift_mix_case(at::ScalarType type) {
 inline OperatorCase time_mix_operands_case(at::ScalarType type) {
   const auto activation = [&](std::int64_t tokens) { return at::randn({tokens, 64}).to(type); };
   const auto vector = [] { return at::randn({64}); };
+  const at::Tensor r_k = at::randn({2, 32}), none = activation(0);
   return {.name = "time_mix_operands",
-          .arguments = {{"k", activation(3)},
+          .arguments = {{"r", activation(3)},
+                        {"k", activation(3)},
                         {"v", activation(3)},
                         {"iclr", activation(3)},
                         {"v_gate", activation(3)},
                         {"v_first", activation(3)},
                         {"k_k", vector()},
-                        {"k_a", vector()}},
+                        {"k_a", vector()},
+                        {"r_k", r_k}},
           .results =
               [](const Tensors& all) {
                 return with_gradients(all, [](const Tensors& x) {
-                  const auto y = kernels::time_mix_operands(x[0], x[1], x[2], x[3], x[4], x[5], x[6], 32);
-                  return Tensors{y.k, y.v, y.a, y.b};
+                  const auto y =
+                      kernels::time_mix_operands(x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8]);
+                  return Tensors{y.r, y.k, y.v, y.a, y.b, y.bonus, y.bonus_v, y.v_first};
                 });
               },
-          .empty = {activation(0), activation(0), activation(0), activation(0), activation(0), vector(),
-                    vector()},
+          .empty = {none, none, none, none, none, none, vector(), vector(), r_k},
           .takes_empty = false};
 }
 
 inline OperatorCase norm_bonus_gate_case(at::ScalarType type) {
-  const auto activation = [&](std::int64_t tokens) { return at::randn({tokens, 64}).to(type); };
-  const auto vector = [] { return at::randn({64}); };
-  const at::Tensor r_k = at::randn({2, 32}), none = activation(0);
-  return {
-      .name = "norm_bonus_gate",
-      .arguments = {{"y", activation(3)},
-                    {"r", activation(3)},
-                    {"k", activation(3)},
-                    {"v", activation(3)},
-                    {"g", activation(3)},
-                    {"weight", vector()},
-                    {"bias", vector()},
-                    {"r_k", r_k}},
-      .results =
-          [](const Tensors& all) {
-            return with_gradients(all, [](const Tensors& x) {
-              return Tensors{kernels::norm_bonus_gate(x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7], 1e-5)};
-            });
-          },
-      .empty = {none, none, none, none, none, vector(), vector(), r_k},
-      .takes_empty = false};
+  const auto activation = [&](std::int64_t tokens) { return at::randn({tokens, 128}).to(type); };
+  const auto vector = [] { return at::randn({128}); };
+  return {.name = "norm_bonus_gate",
+          .arguments = {{"y", activation(3)},
+                        {"bonus", at::randn({3, 4})},
+                        {"v", activation(3)},
+                        {"g", activation(3)},
+                        {"weight", vector()},
+                        {"bias", vector()}},
+          .results =
+              [](const Tensors& all) {
+                return with_gradients(all, [](const Tensors& x) {
+                  return Tensors{kernels::norm_bonus_gate(x[0], x[1], x[2], x[3], x[4], x[5], 1e-5)};
+                });
+              },
+          .empty = {activation(0), at::zeros({0, 4}), activation(0), activation(0), vector(), vector()},
+          .takes_empty = false};
 }
 
 inline OperatorCase head_cross_entropy_case(at::ScalarType type) {

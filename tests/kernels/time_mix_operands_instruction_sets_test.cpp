@@ -32,9 +32,9 @@ void expect_reference() {
         TimeMixOperandsCase{17, 1, 16, true, at::kBFloat16}}) {
     SCOPED_TRACE(testing::PrintToString(c));
     const auto tensors = test::random_time_mix_operands_tensors(c, /*seed=*/51);
-    test::expect_time_mix_operands_near(
-        test::time_mix_operands_raw_results(Backend(), c, tensors),
-        test::time_mix_operands_results(time_mix_operands_reference, c.head_size, tensors), c.mixes_values);
+    test::expect_time_mix_operands_near(test::time_mix_operands_raw_results(Backend(), c, tensors),
+                                        test::time_mix_operands_results(time_mix_operands_reference, tensors),
+                                        c.mixes_values);
   }
 }
 

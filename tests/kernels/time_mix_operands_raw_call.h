@@ -16,53 +16,60 @@ template <class Backend>
 std::vector<at::Tensor> time_mix_operands_raw_results(const Backend& backend, const TimeMixOperandsCase& c,
                                                       const TimeMixOperandsTensors& tensors) {
   using kernels::elements;
-  const auto& x = tensors.inputs;
-  const auto nan_like = [](const at::Tensor& tensor) { return at::full_like(tensor, NAN); };
-  const auto nan_for_values = [&] { return c.mixes_values ? nan_like(x[0]) : at::Tensor(); };
-  const at::Tensor k = nan_like(x[0]), a = nan_like(x[0]), b = nan_like(x[0]), v = nan_for_values();
-  const at::Tensor inverse_norm = at::full({c.tokens, c.heads}, NAN);
-  const at::Tensor dk = nan_like(x[0]), diclr = nan_like(x[0]);
-  const at::Tensor dv = nan_for_values(), dv_gate = nan_for_values(), dv_first = nan_for_values();
-  const at::Tensor range_sums = at::full({kernels::token_ranges(c.tokens), 2, c.heads * c.head_size}, NAN);
+  const auto &x = tensors.inputs, &given = tensors.gradients;
+  const auto fresh = [&] { return nan_like(x[0]); };
+  const auto in_later_blocks = [&] { return c.mixes_values ? fresh() : at::Tensor(); };
+  const at::Tensor k = fresh(), a = fresh(), b = fresh(), v = in_later_blocks();
+  const at::Tensor bonus = at::full({c.tokens, c.heads}, NAN), inverse_norm = nan_like(bonus);
+  const at::Tensor dr = fresh(), dk = fresh(), dv = fresh(), diclr = fresh();
+  const at::Tensor dv_gate = in_later_blocks(), dv_first = in_later_blocks();
+  const at::Tensor range_sums = at::full({kernels::token_ranges(c.tokens), 3, c.heads, c.head_size}, NAN);
   kernels::with_element_of(x[0], [&](auto element) {
     using Element = decltype(element);
-    const auto of_values = [&](const at::Tensor& tensor) {
-      return elements<const Element>(c.mixes_values ? tensor : at::Tensor());
-    };
-    const kernels::TimeMixOperandsInputs<Element> inputs{.tokens = c.tokens,
-                                                         .heads = c.heads,
-                                                         .head_size = c.head_size,
-                                                         .k = elements<const Element>(x[0]),
-                                                         .iclr = elements<const Element>(x[2]),
-                                                         .v = of_values(x[1]),
-                                                         .v_gate = of_values(x[3]),
-                                                         .v_first = of_values(x[4]),
-                                                         .k_k = elements<const float>(x[5]),
-                                                         .k_a = elements<const float>(x[6])};
+    const kernels::TimeMixOperandsInputs<Element> inputs{
+        .tokens = c.tokens,
+        .heads = c.heads,
+        .head_size = c.head_size,
+        .r = elements<const Element>(x[0]),
+        .k = elements<const Element>(x[1]),
+        .iclr = elements<const Element>(x[3]),
+        .v = elements<const Element>(c.mixes_values ? x[2] : at::Tensor()),
+        .v_gate = elements<const Element>(x[4]),
+        .v_first = elements<const Element>(x[5]),
+        .k_k = elements<const float>(x[6]),
+        .k_a = elements<const float>(x[7]),
+        .r_k = elements<const float>(x[8])};
     backend.forward(inputs,
                     kernels::TimeMixOperandsOutputs<Element>{.k = elements<Element>(k),
                                                              .a = elements<Element>(a),
                                                              .b = elements<Element>(b),
                                                              .v = elements<Element>(v),
+                                                             .bonus = elements<float>(bonus),
                                                              .inverse_norm = elements<float>(inverse_norm)});
     backend.backward(
         inputs,
-        kernels::TimeMixOperandsOutputGradients<Element>{.k = elements<const Element>(tensors.gradients[0]),
-                                                         .a = elements<const Element>(tensors.gradients[2]),
-                                                         .b = elements<const Element>(tensors.gradients[3]),
-                                                         .v = of_values(tensors.gradients[1]),
-                                                         .v_first = of_values(tensors.gradients[4]),
+        kernels::TimeMixOperandsOutputGradients<Element>{.r = elements<const Element>(given[0]),
+                                                         .k = elements<const Element>(given[1]),
+                                                         .v = elements<const Element>(given[2]),
+                                                         .a = elements<const Element>(given[3]),
+                                                         .b = elements<const Element>(given[4]),
+                                                         .bonus_v = elements<const Element>(given[6]),
+                                                         .v_first = elements<const Element>(given[7]),
+                                                         .bonus = elements<const float>(given[5]),
                                                          .inverse_norm = elements<const float>(inverse_norm)},
-        kernels::TimeMixOperandsInputGradients<Element>{.k = elements<Element>(dk),
+        kernels::TimeMixOperandsInputGradients<Element>{.r = elements<Element>(dr),
+                                                        .k = elements<Element>(dk),
                                                         .iclr = elements<Element>(diclr),
                                                         .v = elements<Element>(dv),
                                                         .v_gate = elements<Element>(dv_gate),
                                                         .v_first = elements<Element>(dv_first),
                                                         .range_sums = elements<float>(range_sums)});
   });
+  std::vector<at::Tensor> results = {k, c.mixes_values ? v : x[2], a, b, bonus, dr, dk, dv, diclr};
+  if (c.mixes_values) results.insert(results.end(), {dv_gate, dv_first});
   const at::Tensor sums = range_sums.sum(0);
-  if (!c.mixes_values) return {k, x[1], a, b, dk, tensors.gradients[1], diclr, sums[0], sums[1]};
-  return {k, v, a, b, dk, dv, diclr, dv_gate, dv_first, sums[0], sums[1]};
+  results.insert(results.end(), {sums[0].view_as(x[6]), sums[1].view_as(x[7]), sums[2]});
+  return results;
 }
 
 }  // namespace vrwkv::test

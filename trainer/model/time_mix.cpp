@@ -82,21 +82,19 @@ TimeMix::Result TimeMix::operator()(const at::Tensor& x, const LayerNorm& norm, 
                        state != nullptr ? state->att_shift.squeeze(0) : at::Tensor());
   if (state != nullptr) state->att_shift = in.last.unsqueeze(0);
   const auto operands = kernels::time_mix_operands(
-      in.k, in.v, in.iclr, in.v_gate, layer_ > 0 ? v_first.squeeze(0) : at::Tensor(), k_k_, k_a_, head_size_);
+      in.r, in.k, in.v, in.iclr, in.v_gate, layer_ > 0 ? v_first.squeeze(0) : at::Tensor(), k_k_, k_a_, r_k_);
   const std::int64_t tokens = in.r.size(0);
   const auto by_head = [&](const at::Tensor& channels) {
     return channels.view({1, tokens, heads_, head_size_});
   };
   const kernels::Wkv7Result wkv = kernels::wkv7(
-      by_head(in.r), by_head(in.w), by_head(operands.k), by_head(operands.v), by_head(operands.a),
+      by_head(operands.r), by_head(in.w), by_head(operands.k), by_head(operands.v), by_head(operands.a),
       by_head(operands.b), sequence_starts, state != nullptr ? state->wkv : at::Tensor(),
       {.decay_input = kernels::DecayInput::kRaw, .kept_states_bytes = kept_states_bytes});
   if (state != nullptr) state->wkv = wkv.final_state;
-  const at::Tensor v = wkv.v.view_as(in.r);
-  const at::Tensor gated =
-      kernels::norm_bonus_gate(wkv.y.view_as(in.r), wkv.r.view_as(in.r), wkv.k.view_as(in.r), v, in.g,
-                               ln_x_weight_, ln_x_bias_, r_k_, kGroupEpsilon);
-  return {project(gated, output_, in.x).unsqueeze(0), (layer_ == 0 ? v : operands.v_first).unsqueeze(0)};
+  const at::Tensor gated = kernels::norm_bonus_gate(wkv.y.view_as(in.r), operands.bonus, operands.bonus_v,
+                                                    in.g, ln_x_weight_, ln_x_bias_, kGroupEpsilon);
+  return {project(gated, output_, in.x).unsqueeze(0), operands.v_first.unsqueeze(0)};
 }
 
 }  // namespace vrwkv::model
