@@ -70,7 +70,7 @@ class Design:
 
 
 PREPARE = Role("prepare", ("LDGSTS",), (), warps=4, turns=True)
-# Per token and head: six inputs, y; three more and six gradients; and a state in bf16 every 32 tokens, either way.
+# Per token and head: six inputs and y; six inputs and seven gradients; and a state in bf16 every 32 tokens, either way.
 FORWARD = Design("forward", "kernels/wkv7/chunked/forward.cu", "forward_kernel<0>", 2, 7 * 128 + 256,
                  (PREPARE, Role("chain", (), ("LDGSTS",), warps=4)))
 BACKWARD = Design("backward", "kernels/wkv7/chunked/backward.cu", "backward_kernel<BackwardShared<4, 2>, 0>", 1,

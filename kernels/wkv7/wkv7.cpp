@@ -48,7 +48,7 @@ class Wkv7Function : public torch::autograd::Function<Wkv7Function> {
     context->saved_data["self_checks"] = settings.kernel.self_checks;
     context->saved_data["interval"] = settings.interval;
     context->set_materialize_grads(false);
-    return {result.y, result.final_state, r, k, v};
+    return {result.y, result.final_state};
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& output_gradients) {
@@ -64,9 +64,6 @@ class Wkv7Function : public torch::autograd::Function<Wkv7Function> {
     Wkv7IncomingGradients incoming;
     incoming.y = output_gradients[0].defined() ? dense(output_gradients[0]) : at::zeros_like(call.r());
     incoming.final_state = dense_or_none(output_gradients[1]);
-    incoming.more_r = dense_or_none(output_gradients[2]);
-    incoming.more_k = dense_or_none(output_gradients[3]);
-    incoming.more_v = dense_or_none(output_gradients[4]);
     // An undefined argument has no edge in the graph, and then index 6 is the bounds'.
     const bool want_initial_state = call.initial_state().defined() && context->needs_input_grad(6);
     variable_list gradients = backward_result(call, kept, incoming, want_initial_state);
@@ -98,7 +95,7 @@ Wkv7Result wkv7(const at::Tensor& r, const at::Tensor& w, const at::Tensor& k, c
   const variable_list x = std::exchange(call.tensors, {});
   const variable_list outputs =
       Wkv7Function::apply(x[0], x[1], x[2], x[3], x[4], x[5], optional_tensor(x[6]), x[7], call);
-  return {.y = outputs[0], .final_state = outputs[1], .r = outputs[2], .k = outputs[3], .v = outputs[4]};
+  return {.y = outputs[0], .final_state = outputs[1]};
 }
 
 }  // namespace vrwkv::kernels

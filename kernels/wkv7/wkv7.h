@@ -22,9 +22,6 @@ struct Wkv7Result {
   at::Tensor y;  // (B, T, H, N), of the inputs' type
   at::Tensor
       final_state;  // (B, S, H, N, N) fp32, row = value, column = key: after each sequence's last token
-  /// The inputs, for whatever else reads them: gradients that come by these are added on the way, which saves
-  /// three passes that would add two gradients each.
-  at::Tensor r, k, v;
 };
 
 /// RWKV-7 recurrence, with the decay d_t made of w_t as options.decay_input says:

@@ -45,8 +45,7 @@ struct Wkv7Outputs {
 template <class Element>
 struct Wkv7OutputGradients {
   const Element* y;
-  const float* final_state;                 // null for zeros
-  const Element *more_r, *more_k, *more_v;  // like r, k and v, to be added to their gradients; or null
+  const float* final_state;  // null for zeros
 };
 
 template <class Element>

@@ -90,11 +90,7 @@ Wkv7Result wkv7_forward(const Wkv7Call& call, const Wkv7KeptTensors& kept) {
   const at::Tensor& r = call.r();
   const c10::DeviceGuard device(r.device());
   RecordCall record("vrwkv::wkv7", call.tensors);
-  Wkv7Result result{.y = call.empty_like_r(),
-                    .final_state = call.empty_states(),
-                    .r = r,
-                    .k = call.tensors[2],
-                    .v = call.tensors[3]};
+  Wkv7Result result{.y = call.empty_like_r(), .final_state = call.empty_states()};
   with_element_of(r, [&](auto element) {
     using Element = decltype(element);
     run_forward<Element>(
@@ -109,8 +105,7 @@ std::vector<at::Tensor> wkv7_backward(const Wkv7Call& call, const Wkv7KeptTensor
                                       const Wkv7IncomingGradients& incoming, bool want_initial_state) {
   const c10::DeviceGuard device(call.r().device());
   std::vector<at::Tensor> read = call.tensors;
-  read.insert(read.end(), {kept.states, kept.state_a, incoming.y, incoming.final_state, incoming.more_r,
-                           incoming.more_k, incoming.more_v});
+  read.insert(read.end(), {kept.states, kept.state_a, incoming.y, incoming.final_state});
   RecordCall record("vrwkv::wkv7_backward", read);
   std::vector<at::Tensor> gradients;
   for (int i = 0; i < 6; ++i) gradients.push_back(call.empty_like_r());
@@ -119,10 +114,7 @@ std::vector<at::Tensor> wkv7_backward(const Wkv7Call& call, const Wkv7KeptTensor
     using Element = decltype(element);
     run_backward<Element>(call, kept_of(call, kept),
                           {.y = elements<const Element>(incoming.y),
-                           .final_state = elements<const float>(incoming.final_state),
-                           .more_r = elements<const Element>(incoming.more_r),
-                           .more_k = elements<const Element>(incoming.more_k),
-                           .more_v = elements<const Element>(incoming.more_v)},
+                           .final_state = elements<const float>(incoming.final_state)},
                           {.r = elements<Element>(gradients[0]),
                            .w = elements<Element>(gradients[1]),
                            .k = elements<Element>(gradients[2]),

@@ -27,8 +27,7 @@ struct Wkv7KeptTensors {
 
 struct Wkv7IncomingGradients {
   at::Tensor y;
-  at::Tensor final_state;             // undefined for zeros
-  at::Tensor more_r, more_k, more_v;  // to be added to those of r, k and v; undefined for none
+  at::Tensor final_state;  // undefined for zeros
 };
 
 /// Bytes of the states that `call` would keep with this interval.

@@ -63,15 +63,18 @@ void wkv7_backward(const Wkv7Inputs<Element>& inputs, const Wkv7Kept& kept,
     memory = at::empty({Wkv7GroupSums::numel(inputs.batch * inputs.tokens * inputs.heads, inputs.head_size)},
                        at::kFloat);
   const Wkv7GroupSums sums{.first = is_divided ? memory.data_ptr<float>() : nullptr};
-  const auto run_all = [&](auto task_of_a_kind, const Tasks<Element>& tasks) {
+  const auto run_all = [&](bool divided, const auto& run_one) {
+    const Tasks<Element> tasks(inputs, divided);
     for_each_task(tasks.count(), backward_scratch_floats(inputs.head_size, kept.interval),
-                  [&](std::int64_t task, float* scratch) {
-                    task_of_a_kind(inputs, kept, output_gradients, input_gradients, sums, tasks[task],
-                                   scratch);
-                  });
+                  [&](std::int64_t task, float* scratch) { run_one(tasks[task], scratch); });
   };
-  run_all(run, Tasks<Element>(inputs, is_divided));
-  if (is_divided) run_all(run_sums, Tasks<Element>(inputs, false));
+  run_all(is_divided, [&](const Wkv7Task& task, float* scratch) {
+    run(inputs, kept, output_gradients, input_gradients, sums, task, scratch);
+  });
+  if (!is_divided) return;
+  run_all(false, [&](const Wkv7Task& task, float* scratch) {
+    run_sums(inputs, kept, input_gradients, sums, task, scratch);
+  });
 }
 
 #define VRWKV_INSTANTIATE(Element)                                                                      \

@@ -31,16 +31,16 @@ void find_decays(DecayInput input, const Rows& rows, std::int64_t tokens) {
 /// Stores what is summed over all values of the chunk [t, t + tokens).
 template <class Element>
 void store_sums(const Place& place, const Rows& rows, std::int64_t t, std::int64_t tokens,
-                const Wkv7OutputGradients<Element>& in, const Wkv7InputGradients<Element>& out) {
+                const Wkv7InputGradients<Element>& out) {
   for (std::int64_t q = 0; q < tokens; ++q) {
     const Token token(rows, q);
     for (std::int64_t j = 0; j < rows.n; j += kLanes)
       store(token[Token::kDw] + j, load(token[Token::kDw] + j) * load(token[Token::kSlope] + j));
   }
   const Columns all{.begin = 0, .end = rows.n};
-  store_rows(place, rows, Token::kDr, t, t + tokens, all, out.r, in.more_r);
+  store_rows(place, rows, Token::kDr, t, t + tokens, all, out.r);
   store_rows(place, rows, Token::kDw, t, t + tokens, all, out.w);
-  store_rows(place, rows, Token::kDk, t, t + tokens, all, out.k, in.more_k);
+  store_rows(place, rows, Token::kDk, t, t + tokens, all, out.k);
   store_rows(place, rows, Token::kDa, t, t + tokens, all, out.a);
   store_rows(place, rows, Token::kDb, t, t + tokens, all, out.b);
 }
@@ -177,9 +177,9 @@ class Backward {
   }
 
   void finish_chunk(std::int64_t t, std::int64_t tokens) {
-    store_rows(place_, rows_, Token::kDv, t, t + tokens, values_, gradients_out_.v, gradients_in_.more_v);
+    store_rows(place_, rows_, Token::kDv, t, t + tokens, values_, gradients_out_.v);
     if (sums_.first == nullptr) {
-      store_sums(place_, rows_, t, tokens, gradients_in_, gradients_out_);
+      store_sums(place_, rows_, t, tokens, gradients_out_);
       return;
     }
     for (std::int64_t q = 0; q < tokens; ++q) {
@@ -226,7 +226,6 @@ void backward_task(const Wkv7Inputs<Element>& in, const Wkv7Kept& kept,
 
 template <class Element>
 void backward_sums_task(const Wkv7Inputs<Element>& in, const Wkv7Kept& kept,
-                        const Wkv7OutputGradients<Element>& gradients_in,
                         const Wkv7InputGradients<Element>& gradients_out, const Wkv7GroupSums& sums,
                         const Wkv7Task& task, float* scratch) {
   const Place place(in, kept, task);
@@ -243,20 +242,20 @@ void backward_sums_task(const Wkv7Inputs<Element>& in, const Wkv7Kept& kept,
       }
     }
     find_decays(in.decay_input, rows, tokens);
-    store_sums(place, rows, t, tokens, gradients_in, gradients_out);
+    store_sums(place, rows, t, tokens, gradients_out);
   }
   stream_end();
 }
 
-#define VRWKV_TASK(name, Element)                                                                      \
-  template void name(const Wkv7Inputs<Element>&, const Wkv7Kept&, const Wkv7OutputGradients<Element>&, \
-                     const Wkv7InputGradients<Element>&, const Wkv7GroupSums&, const Wkv7Task&, float*);
-#define VRWKV_INSTANTIATE(Element)   \
-  VRWKV_TASK(backward_task, Element) \
-  VRWKV_TASK(backward_sums_task, Element)
+#define VRWKV_INSTANTIATE(Element)                                                                     \
+  template void backward_task(const Wkv7Inputs<Element>&, const Wkv7Kept&,                             \
+                              const Wkv7OutputGradients<Element>&, const Wkv7InputGradients<Element>&, \
+                              const Wkv7GroupSums&, const Wkv7Task&, float*);                          \
+  template void backward_sums_task(const Wkv7Inputs<Element>&, const Wkv7Kept&,                        \
+                                   const Wkv7InputGradients<Element>&, const Wkv7GroupSums&,           \
+                                   const Wkv7Task&, float*);
 VRWKV_INSTANTIATE(float)
 VRWKV_INSTANTIATE(Bf16)
 #undef VRWKV_INSTANTIATE
-#undef VRWKV_TASK
 
 }  // namespace vrwkv::kernels::cpu::VRWKV_INSTRUCTION_SET

@@ -71,17 +71,11 @@ struct Columns {
   std::int64_t begin, end;
 };
 
-/// Copies some columns of one kind of rows to tokens [begin, end) of a tensor, after adding those of `more`
-/// unless it is null.
+/// Copies some columns of one kind of rows to tokens [begin, end) of a tensor.
 template <class Element>
 [[gnu::always_inline]] inline void store_rows(const Place& place, const Rows& rows, int kind,
                                               std::int64_t begin, std::int64_t end, const Columns& columns,
-                                              Element* to, const Element* more = nullptr) {
-  for (std::int64_t t = begin; more != nullptr && t < end; ++t) {
-    float* sum = rows.of(kind, t - begin);
-    for (std::int64_t j = columns.begin; j < columns.end; j += kLanes)
-      store(sum + j, load(sum + j) + load(more + place.row(t) + j));
-  }
+                                              Element* to) {
   for (std::int64_t t = begin; t < end; ++t) {
     const float* from = rows.of(kind, t - begin);
     Element* row = to + place.row(t);

@@ -63,7 +63,6 @@ VRWKV_FOR_EACH_INSTRUCTION_SET(
   /// same scratch memory.
   template <class Element>
   void backward_sums_task(const Wkv7Inputs<Element>& in, const Wkv7Kept& kept,
-                          const Wkv7OutputGradients<Element>& gradients_in,
                           const Wkv7InputGradients<Element>& gradients_out, const Wkv7GroupSums& sums,
                           const Wkv7Task& task, float* scratch);
 )

@@ -253,7 +253,6 @@ class Backward {
     device::block_barrier();
     const KeyGradients of_key = step_keys(q);
     const std::int64_t to = token_row + row;
-    const float more = more_of_sharer(to);  // on its way while G is decayed
 #pragma unroll
     for (int m = 0; m < kColumns / 4; ++m) {
       const Float4 ds = place_.read(shared_.decay[q], m), as = place_.read(shared_.a[q], m);
@@ -262,25 +261,16 @@ class Backward {
     }
     // Each sharer writes some: the stores of a warp go out together.
     if (place_.sharer == 0) {
-      out_.r[to] = from_float<Element>(of_key.r + more);
+      out_.r[to] = from_float<Element>(of_key.r);
       out_.w[to] = from_float<Element>(of_key.w);
     } else if (place_.sharer == 1) {
-      out_.k[to] = from_float<Element>(of_key.k + more);
+      out_.k[to] = from_float<Element>(of_key.k);
       out_.a[to] = from_float<Element>(of_key.a);
     } else if (place_.sharer == 2) {
-      out_.v[to] = from_float<Element>(dv + more);
+      out_.v[to] = from_float<Element>(dv);
     } else {
       out_.b[to] = from_float<Element>(of_key.b);
     }
-  }
-
-  /// What is to be added to the gradient that this thread writes.
-  __device__ float more_of_sharer(std::int64_t to) const {
-    const Element* from = place_.sharer == 0   ? gradients_in_.more_r
-                          : place_.sharer == 1 ? gradients_in_.more_k
-                          : place_.sharer == 2 ? gradients_in_.more_v
-                                               : nullptr;
-    return from == nullptr ? 0.0F : to_float(from[to]);
   }
 
   struct KeyGradients {

@@ -36,7 +36,7 @@ Wkv7Result wkv7_reference(const at::Tensor& r, const at::Tensor& w, const at::Te
     }
     final_states.push_back(state);
   }
-  return {.y = at::stack(y, 1), .final_state = at::stack(final_states, 1), .r = r, .k = k, .v = v};
+  return {.y = at::stack(y, 1), .final_state = at::stack(final_states, 1)};
 }
 
 }  // namespace vrwkv::kernels

@@ -220,7 +220,7 @@ inline OperatorCase wkv7_case(at::ScalarType type) {
               [](const Tensors& all) {
                 return with_gradients(all, [](const Tensors& x) {
                   const auto result = kernels::wkv7(x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]);
-                  return Tensors{result.y, result.final_state, result.r, result.k, result.v};
+                  return Tensors{result.y, result.final_state};
                 });
               },
           .empty = {none, none, none, none, none, none, int64_list({0}), states(1)},

@@ -100,11 +100,7 @@ struct OfWkv7 {
                         {tensors.initial_state, test::int64_list(test::token_bounds(kStarts, 40))});
     call.kernel.self_checks = true;
     call.decay_input = c.decay_input;
-    incoming = {.y = tensors.gradient_y,
-                .final_state = tensors.gradient_final_state,
-                .more_r = tensors.more[0],
-                .more_k = tensors.more[1],
-                .more_v = tensors.more[2]};
+    incoming = {.y = tensors.gradient_y, .final_state = tensors.gradient_final_state};
   }
   void forward() { checked_wkv7_forward(call, Wkv7KeptTensors{}, first); }
   void backward() {

@@ -19,7 +19,7 @@ namespace vrwkv::test {
 struct Wkv7Case {
   std::int64_t batch, tokens, heads, head_size;
   std::vector<std::int64_t> sequence_starts;
-  bool carries_state;  // with an initial state, and a loss that reads the final one, and r, k and v, too
+  bool carries_state;  // with an initial state, and a loss that reads the final one too
   kernels::DecayInput decay_input = kernels::DecayInput::kPreClamped;
   at::ScalarType type = at::kFloat;
   InputKind kind = InputKind::kRandom;
@@ -43,8 +43,6 @@ struct Wkv7Tensors {
   at::Tensor initial_state;
   at::Tensor gradient_y;
   at::Tensor gradient_final_state;
-  std::vector<at::Tensor>
-      more;  // gradients that r, k and v have from elsewhere, when the case carries states
 };
 
 /// Logits of decays, from normal numbers: at the bound of 0.545, or 1e-4 from one.
@@ -75,8 +73,6 @@ inline Wkv7Tensors random_wkv7_tensors(const Wkv7Case& c, std::uint64_t seed) {
   if (c.carries_state) tensors.initial_state = normal(state_sizes);
   tensors.gradient_y = normal(token_sizes).to(c.type);
   tensors.gradient_final_state = normal(state_sizes);
-  if (c.carries_state)
-    for (int i = 0; i < 3; ++i) tensors.more.push_back(normal(token_sizes).to(c.type));
   return tensors;
 }
 
@@ -86,7 +82,6 @@ inline Wkv7Tensors tokens_of(const Wkv7Tensors& all, std::int64_t begin, std::in
   Wkv7Tensors piece = all;
   for (at::Tensor& input : piece.inputs) input = part(input);
   piece.gradient_y = part(all.gradient_y);
-  for (at::Tensor& gradient : piece.more) gradient = part(gradient);
   return piece;
 }
 
@@ -109,8 +104,6 @@ inline std::vector<at::Tensor> wkv7_results(const Wkv7Function& function, const 
   if (c.carries_state) {
     outputs.push_back(result.final_state);
     gradients.push_back(tensors.gradient_final_state.to(result.final_state.scalar_type()));
-    outputs.insert(outputs.end(), {result.r, result.k, result.v});
-    gradients.insert(gradients.end(), tensors.more.begin(), tensors.more.end());
   }
   std::vector<at::Tensor> all = {result.y, result.final_state};
   for (const at::Tensor& gradient : torch::autograd::grad(outputs, leaves, gradients))
@@ -121,7 +114,6 @@ inline std::vector<at::Tensor> wkv7_results(const Wkv7Function& function, const 
 /// By the reference, of which nothing is rounded to bf16.
 inline std::vector<at::Tensor> wkv7_expected(const Wkv7Case& c, Wkv7Tensors tensors) {
   for (at::Tensor& input : tensors.inputs) input = input.to(at::kFloat);
-  for (at::Tensor& gradient : tensors.more) gradient = gradient.to(at::kFloat);
   return wkv7_results(kernels::wkv7_reference, c, tensors);
 }
 

@@ -13,7 +13,6 @@ namespace vrwkv::test {
 inline Wkv7Tensors converted(Wkv7Tensors tensors, at::ScalarType type) {
   for (at::Tensor& input : tensors.inputs) input = input.to(type);
   tensors.gradient_y = tensors.gradient_y.to(type);
-  for (at::Tensor& gradient : tensors.more) gradient = gradient.to(type);
   return tensors;
 }
 

@@ -46,7 +46,7 @@ void for_each_task(const Inputs& in, std::int64_t parts, std::int64_t scratch_fl
       });                                                                                       \
       if (!divides) return;                                                                     \
       for_each_task(in, 1, floats, [&](const cpu::Wkv7Task& task, float* scratch) {             \
-        cpu::set::backward_sums_task(in, kept, incoming, outgoing, sums, task, scratch);        \
+        cpu::set::backward_sums_task(in, kept, outgoing, sums, task, scratch);                  \
       });                                                                                       \
     }                                                                                           \
     template <class Inputs>                                                                     \

@@ -49,17 +49,11 @@ std::vector<at::Tensor> wkv7_raw_results(const Backend& backend, const Wkv7Case&
                     kernels::Wkv7Outputs<Element>{.y = elements<Element>(results[0]),
                                                   .final_state = elements<float>(results[1])},
                     kept);
-    const auto more = [&](std::size_t i) {
-      return c.carries_state ? elements<const Element>(tensors.more[i]) : nullptr;
-    };
     const at::Tensor d_final_state = c.carries_state ? tensors.gradient_final_state : at::Tensor();
     backend.backward(
         inputs, kept,
         kernels::Wkv7OutputGradients<Element>{.y = elements<const Element>(tensors.gradient_y),
-                                              .final_state = elements<const float>(d_final_state),
-                                              .more_r = more(0),
-                                              .more_k = more(1),
-                                              .more_v = more(2)},
+                                              .final_state = elements<const float>(d_final_state)},
         kernels::Wkv7InputGradients<Element>{
             .r = elements<Element>(results[2]),
             .w = elements<Element>(results[3]),

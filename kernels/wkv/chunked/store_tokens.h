@@ -19,31 +19,10 @@ struct TokenRows {
   bool exists[2];
 };
 
-/// What a lane writes of a tensor's rows, read; zeros of null.
-struct LaneRows {
-  __device__ LaneRows(const Bf16* tensor, const TokenRows& rows) {
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      at[j] = Pair2{};
-      if (tensor != nullptr && rows.exists[j])
-        at[j] = *reinterpret_cast<const Pair2*>(tensor + rows.element[j]);
-    }
-  }
-  Pair2 at[2];
-};
-
-__device__ __forceinline__ std::uint32_t sum_of_pairs(std::uint32_t x, std::uint32_t y) {
-  float x_low, x_high, y_low, y_high;
-  device::unpack_bf16(x, x_low, x_high);
-  device::unpack_bf16(y, y_low, y_high);
-  return device::pack_bf16(x_low + y_low, x_high + y_high);
-}
-
-/// Writes x (16 channels, the chunk's tokens), and what `more` says, to the tensor's rows. `room` is of the
-/// warp alone, and until the warp's next barrier no lane may use it.
+/// Writes x (16 channels, the chunk's tokens) to the tensor's rows. `room` is of the warp alone, and until
+/// the warp's next barrier no lane may use it.
 __device__ __forceinline__ void store_transposed(Bf16* tensor, const TokenRows& rows, const Left& x,
-                                                 Block& room, const Lane& lane,
-                                                 const LaneRows* more = nullptr) {
+                                                 Block& room, const Lane& lane) {
   // Read with rows in this order, a lane has four neighbours of a token, and its four lanes a whole sector.
   const int row = lane.index % 8;
   const int channel = row / 2 * 4 + row % 2 + lane.index / 8 % 2 * 2;
@@ -55,12 +34,9 @@ __device__ __forceinline__ void store_transposed(Bf16* tensor, const TokenRows& 
   device::load_matrices<true>(of_tokens.at, &room.pair(place(channel), lane.index / 16 * 8));
 #pragma unroll
   for (int j = 0; j < 2; ++j) {
-    Pair2 four = {{of_tokens.at[2 * j], of_tokens.at[2 * j + 1]}};
-    if (more != nullptr) {
-#pragma unroll
-      for (int i = 0; i < 2; ++i) four.at[i] = sum_of_pairs(four.at[i], more->at[j].at[i]);
-    }
-    if (rows.exists[j]) *reinterpret_cast<Pair2*>(tensor + rows.element[j]) = four;
+    if (rows.exists[j])
+      *reinterpret_cast<Pair2*>(tensor + rows.element[j]) =
+          Pair2{{of_tokens.at[2 * j], of_tokens.at[2 * j + 1]}};
   }
 }
 

@@ -70,14 +70,13 @@ class BackwardChain {
     add_outer(gradient, z_t, stage.alpha, lane_);
     publish(n, u_t, z_t, d, state);
 
-    const TokenRows rows(task_, chunk, warp_, lane_);
-    const LaneRows more(arguments_.of_outputs.more_v, rows);
     Sums dv;  // dV^T = dY^T E + Z^T M + D kappa^T
     multiply_add(dv, dy_t, right(stage.e, lane_));
     multiply_add(dv, z_t, right(stage.m, lane_));
     add_product(dv, d, stage.kappa, lane_);
     if (n + Shared::kStages < chunks_) Bar::free_arrive(n);
-    store_transposed(arguments_.of_inputs.v, rows, rounded(dv), shared_.rooms[warp_], lane_, &more);
+    store_transposed(arguments_.of_inputs.v, TokenRows(task_, chunk, warp_, lane_), rounded(dv),
+                     shared_.rooms[warp_], lane_);
   }
 
   __device__ void publish(int n, const Left& u_t, const Left& z_t, const StateFactors& d,

@@ -11,7 +11,7 @@ template <class Shared, DecayInput kDecay>
 class BackwardGradients {
  public:
   __device__ BackwardGradients(const BackwardArguments& arguments, const Task& task, Shared& shared, int warp)
-      : in_(arguments.of_outputs), out_(arguments.of_inputs), task_(task), shared_(shared), warp_(warp) {}
+      : out_(arguments.of_inputs), task_(task), shared_(shared), warp_(warp) {}
 
   __device__ void run() {
     const int chunks = task_.chunks();
@@ -144,19 +144,17 @@ class BackwardGradients {
   __device__ void write(BackwardStage& stage, int chunk, const Gradients& gradients, const Sums& dw) const {
     Block& room = stage.w.blocks[warp_];
     const TokenRows rows(task_, chunk, warp_, lane_);
-    const LaneRows more_r(in_.more_r, rows), more_k(in_.more_k, rows);  // on their way during some stores
-    const auto store = [&](Bf16* to, const Sums& x, const LaneRows* more = nullptr) {
-      store_transposed(to, rows, rounded(x), room, lane_, more);
+    const auto store = [&](Bf16* to, const Sums& x) {
+      store_transposed(to, rows, rounded(x), room, lane_);
       device::warp_barrier();
     };
     store(out_.a, gradients.alpha);
     store(out_.b, gradients.beta);
     store(out_.w, dw);
-    store(out_.r, gradients.rho, &more_r);
-    store(out_.k, gradients.kappa, &more_k);
+    store(out_.r, gradients.rho);
+    store(out_.k, gradients.kappa);
   }
 
-  const Wkv7OutputGradients<Bf16>& in_;
   const Wkv7InputGradients<Bf16>& out_;
   const Task& task_;
   Shared& shared_;
