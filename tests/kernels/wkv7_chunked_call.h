@@ -62,11 +62,11 @@ inline std::vector<at::Tensor> wkv7_chunked_results(const Wkv7Case& c, const Wkv
 
 /// By the order of kWkv7ResultNames. The operands of the products are bf16, and of the error nothing else is
 /// seen: 3e-3 of random inputs' y and gradients, 5e-3 of those of a and b, which pass through two products
-/// more, and half of it in states, which fp32 adds up. What docs/kernels.md says is the most: 5e-3,
-/// and 5.1e-3 of dw where 2,048 tokens hardly decay.
+/// more, and half of it in states, which fp32 adds up; most, up to 4.5e-3 of dw, where 2,048 tokens hardly
+/// decay. The most is what docs/kernels.md says.
 inline void expect_wkv7_chunked_results_near(const std::vector<at::Tensor>& actual,
                                              const std::vector<at::Tensor>& expected) {
-  static constexpr std::array kTolerances = {5e-3, 3e-3, 5e-3, 5.2e-3, 5e-3, 5e-3, 8e-3, 8e-3, 3e-3};
+  static constexpr std::array kTolerances = {5e-3, 3e-3, 5e-3, 5e-3, 5e-3, 5e-3, 8e-3, 8e-3, 3e-3};
   ASSERT_EQ(actual.size(), expected.size());
   for (std::size_t i = 0; i < actual.size(); ++i) {
     EXPECT_LE(relative_rms(actual[i], expected[i]), kTolerances[i]) << kWkv7ResultNames[i];

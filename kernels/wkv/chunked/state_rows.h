@@ -101,9 +101,10 @@ __device__ __forceinline__ void add_product(Sums& sums, const StateFactors& x, c
   for (int i = 0; i < kBlocks; ++i) multiply_add(sums, x.block[i], right_transposed(tile.blocks[i], lane));
 }
 
-/// rows += x^T tile, with x^T (values, tokens)
-__device__ __forceinline__ void add_outer(StateRows& rows, const Left& x_transposed, const ElementTile& tile,
-                                          const Lane& lane) {
+/// rows += x^T tile, with x^T (values, tokens), as it is or split
+template <class Factor>
+__device__ __forceinline__ void add_outer(StateRows& rows, const Factor& x_transposed,
+                                          const ElementTile& tile, const Lane& lane) {
 #pragma unroll
   for (int i = 0; i < kBlocks; ++i) multiply_add(rows.block[i], x_transposed, right(tile.blocks[i], lane));
 }

@@ -40,6 +40,10 @@ struct Sums {
 struct Left {
   Pair at[4];
 };
+/// The sum of two: `high` is what a matrix rounds to, `low` what that leaves of it.
+struct Split {
+  Left high, low;
+};
 /// bf16: elements (8 i + 2 c .., 8 j + g) in at[2 j + i].
 struct Right {
   Pair at[4];
@@ -61,6 +65,14 @@ __device__ __forceinline__ Sums widened(const Left& x) {
   return sums;
 }
 
+__device__ __forceinline__ Split split(const Sums& x) {
+  const Left high = rounded(x);
+  Sums low = widened(high);
+#pragma unroll
+  for (int i = 0; i < 8; ++i) low.at[i / 4][i % 4] = x.at[i / 4][i % 4] - low.at[i / 4][i % 4];
+  return {high, rounded(low)};
+}
+
 __device__ __forceinline__ Pair scaled(Pair x, const float (&by)[2]) {
   float low, high;
   device::unpack_bf16(x, low, high);
@@ -80,6 +92,10 @@ __device__ __forceinline__ void keep_lower(Sums& x, bool diagonal, const Lane& l
 __device__ __forceinline__ void multiply_add(Sums& sums, const Left& a, const Right& b) {
   device::mma_16x8x16(sums.at[0], a.at, b.at[0], b.at[1]);
   device::mma_16x8x16(sums.at[1], a.at, b.at[2], b.at[3]);
+}
+__device__ __forceinline__ void multiply_add(Sums& sums, const Split& a, const Right& b) {
+  multiply_add(sums, a.high, b);
+  multiply_add(sums, a.low, b);
 }
 
 /// 16 x 16 in bf16, as two panels of eight columns. The rows of a panel, 16 bytes each, follow one another,

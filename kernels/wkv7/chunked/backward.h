@@ -22,7 +22,7 @@ struct Published {
   Block d[kBlocks][kBlocks], s0[kBlocks][kBlocks];
 };
 
-/// The first configuration is for devices with at least 141 KB for a block, the second fits in 99 KB.
+/// The first configuration is for devices with at least 135 KB for a block, the second fits in 99 KB.
 template <int kStageCount, int kPublishedCount>
 struct BackwardShared {
   static constexpr int kStages = kStageCount;
@@ -31,7 +31,7 @@ struct BackwardShared {
 
   BackwardStage stages[kStages];
   Published published[kPublished];
-  Block rooms[kChainWarps];
+  Block rooms[kChainWarps + kGradientWarps];
 };
 using LargeBackwardShared = BackwardShared<4, 2>;
 using SmallBackwardShared = BackwardShared<3, 1>;

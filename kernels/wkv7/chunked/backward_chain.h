@@ -23,10 +23,10 @@ class BackwardChain {
       const int first = group * group_chunks;
 #pragma unroll 1
       for (int chunk = end - 1; chunk >= first; --chunk) Bar::full_wait(number(chunk));
-      const Left first_u_t = removed_values(stage(first), state, warp_, lane_);
+      const Left first_u_t = rounded(removed_values(stage(first), state, warp_, lane_));
       if (end - first > 1) {
         const StateFactors second = state_after(stage(first), state, first_u_t);
-        step(first + 1, second, removed_values(stage(first + 1), second, warp_, lane_), gradient);
+        step(first + 1, second, rounded(removed_values(stage(first + 1), second, warp_, lane_)), gradient);
       }
       StateFactors before = state;
       if (group > 0) before = kept_state(group - 1);  // on its way during the step
@@ -62,17 +62,18 @@ class BackwardChain {
     decay(gradient, stage, warp_, lane_);
     const StateFactors d = rounded(gradient);
     const Left dy_t = left_transposed(stage.dy.blocks[warp_], lane_);
-    Sums z;  // Z^T = dY^T (G T) + D W_b^T
-    multiply_add(z, dy_t, right(stage.gt, lane_));
-    add_product(z, d, stage.wb, lane_);
-    const Left z_t = rounded(z);
+    Sums z;  // Z^T = (dY^T G + D beta^T) T
+    multiply_add(z, dy_t, right(stage.g, lane_));
+    add_product(z, d, stage.beta, lane_);
+    multiply_add(z, rounded(z), right_transposed(stage.inverse, lane_));
+    const Split z_t = split(z);
+    publish(n, u_t, z_t.high, d, state);
     add_outer(gradient, dy_t, stage.rho, lane_);
     add_outer(gradient, z_t, stage.alpha, lane_);
-    publish(n, u_t, z_t, d, state);
 
     Sums dv;  // dV^T = dY^T E + Z^T M + D kappa^T
     multiply_add(dv, dy_t, right(stage.e, lane_));
-    multiply_add(dv, z_t, right(stage.m, lane_));
+    multiply_add(dv, z_t.high, right(stage.m, lane_));
     add_product(dv, d, stage.kappa, lane_);
     if (n + Shared::kStages < chunks_) Bar::free_arrive(n);
     store_transposed(arguments_.of_inputs.v, TokenRows(task_, chunk, warp_, lane_), rounded(dv),

@@ -15,6 +15,7 @@ class BackwardGradients {
 
   __device__ void run() {
     const int chunks = task_.chunks();
+    float after[2] = {};
     for (int n = 0; n < chunks; ++n) {
       const int chunk = chunks - 1 - n;
       BackwardStage& stage = shared_.stages[n % Shared::kStages];
@@ -22,20 +23,18 @@ class BackwardGradients {
       Gradients gradients;
       const Sums pairs = multiply_state(stage, shared_.published[n % Shared::kPublished], gradients);
       if (n + Shared::kPublished < chunks) Bar::consumed_arrive(n);
-      // Once a chunk is published nobody reads its W and W_b any more: they are room, here and in write().
-      Block(&pair_gradients)[4] = stage.wb.blocks;
-      store(pair_gradients[warp_], rounded(pairs), lane_);
+      store(stage.pair_gradients[warp_], rounded(pairs), lane_);
       Bar::pair_gradients_wait();
 
       const Factors factors(stage, warp_, lane_);
-      float state_part[2];
-      sum_state_part(gradients, factors, state_part);
-      multiply_pairs(pair_gradients, factors, gradients);
+      float e[2];
+      sum_state_parts(stage, gradients, factors, /*is_last=*/n == 0, after, e);
+      multiply_pairs(stage.pair_gradients, factors, gradients);
       Sums dw;
 #pragma unroll
-      for (int h = 0; h < 2; ++h) finish_key(stage, h, state_part[h], factors, gradients, dw);
-      write(stage, chunk, gradients, dw);
+      for (int h = 0; h < 2; ++h) finish_key(stage, h, e[h], factors, gradients, dw);
       if (n + Shared::kStages < chunks) Bar::free_arrive(n);
+      write(chunk, gradients, dw);
     }
   }
 
@@ -50,7 +49,7 @@ class BackwardGradients {
           rho(left_transposed(stage.rho.blocks[warp], lane)),
           beta(left_transposed(stage.beta.blocks[warp], lane)),
           kappa(left_transposed(stage.kappa.blocks[warp], lane)),
-          w(left_transposed(stage.fetched_w.blocks[warp], lane)) {}
+          w(left_transposed(stage.w.blocks[warp], lane)) {}
     Left alpha, rho, beta, kappa, w;
   };
 
@@ -59,6 +58,8 @@ class BackwardGradients {
     Sums alpha, rho, beta, kappa;
     Sums h;  // D^T S_0, of which the diagonal is wanted
   };
+
+  __device__ int key(int h) const { return warp_ * kChunk + 8 * h + lane_.g; }
 
   /// The products with the states, and this warp's one of dL, dM, dG, dE.
   __device__ Sums multiply_state(const BackwardStage& stage, const Published& published,
@@ -90,7 +91,7 @@ class BackwardGradients {
     return z;
   }
 
-  __device__ void multiply_pairs(const Block (&of)[4], const Factors& x, Gradients& to) const {
+  __device__ void multiply_pairs(const Block (&of)[kGradientWarps], const Factors& x, Gradients& to) const {
     multiply_add(to.alpha, x.beta, right_transposed(of[kDl], lane_));
     multiply_add(to.rho, x.beta, right_transposed(of[kDg], lane_));
     multiply_add(to.beta, x.alpha, right(of[kDl], lane_));
@@ -101,24 +102,29 @@ class BackwardGradients {
     multiply_add(to.kappa, x.rho, right(of[kDe], lane_));
   }
 
-  /// q + h of keys g and g + 8, while the gradients of beta and kappa have no other part than the state's.
-  __device__ void sum_state_part(Gradients& gradients, const Factors& factors, float (&sums)[2]) const {
+  /// e of keys g and g + 8, while the gradients have no other part than the state's. `after` is h + p of the
+  /// chunk after, if there is one, and becomes this one's.
+  __device__ void sum_state_parts(const BackwardStage& stage, Gradients& gradients, const Factors& factors,
+                                  bool is_last, float (&after)[2], float (&e)[2]) const {
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      const KeyRow b(factors.beta, h), k(factors.kappa, h);
-      float q = 0.0F;
+      const KeyRow al(factors.alpha, h), rh(factors.rho, h), be(factors.beta, h), ka(factors.kappa, h);
+      float p = 0.0F, q = 0.0F;
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        q += b.at[i] * of_row(gradients.beta, h, i) + k.at[i] * of_row(gradients.kappa, h, i);
+        p += al.at[i] * of_row(gradients.alpha, h, i) + rh.at[i] * of_row(gradients.rho, h, i);
+        q += be.at[i] * of_row(gradients.beta, h, i) + ka.at[i] * of_row(gradients.kappa, h, i);
       }
-      sums[h] = row_sum(q) + diagonal(gradients.h, h, lane_);
+      const float of_states = diagonal(gradients.h, h, lane_), own = of_states + row_sum(q);
+      const float weight = is_last ? 0.0F : 0.5F * stage.p.at(kChunk - 1, key(h));
+      e[h] = own + weight * (after[h] - own);
+      after[h] = of_states + row_sum(p);
     }
   }
 
   /// Key g + 8 h: x and its sums over later tokens, dw, and the gradients of a, r, b, k.
-  __device__ void finish_key(const BackwardStage& stage, int h, float state_part, const Factors& factors,
+  __device__ void finish_key(const BackwardStage& stage, int h, float e, const Factors& factors,
                              Gradients& gradients, Sums& dw) const {
-    const int key = warp_ * kChunk + 8 * h + lane_.g;
     const KeyRow al(factors.alpha, h), rh(factors.rho, h), be(factors.beta, h), ka(factors.kappa, h);
     const KeyRow w(factors.w, h);
     float of_alpha[4], x[4];
@@ -129,20 +135,19 @@ class BackwardGradients {
       of_alpha[i] = al.at[i] * da;
       x[i] = of_alpha[i] + rh.at[i] * dr - be.at[i] * db - ka.at[i] * dk;
       const int token = token_of(i, lane_);
-      const float p = stage.p.at(token, key), inverse = device::reciprocal_fast(p);
-      da *= token == 0 ? 1.0F : stage.p.at(token - 1, key);
+      const float p = stage.p.at(token, key(h)), inverse = device::reciprocal_fast(p);
+      da *= token == 0 ? 1.0F : stage.p.at(token - 1, key(h));
       dr *= p;
       db *= inverse;
       dk *= inverse;
     }
     add_later(x, lane_);
 #pragma unroll
-    for (int i = 0; i < 4; ++i)
-      of_row(dw, h, i) = decay_slope<kDecay>(w.at[i]) * (state_part + x[i] - of_alpha[i]);
+    for (int i = 0; i < 4; ++i) of_row(dw, h, i) = decay_slope<kDecay>(w.at[i]) * (e + x[i] - of_alpha[i]);
   }
 
-  __device__ void write(BackwardStage& stage, int chunk, const Gradients& gradients, const Sums& dw) const {
-    Block& room = stage.w.blocks[warp_];
+  __device__ void write(int chunk, const Gradients& gradients, const Sums& dw) const {
+    Block& room = shared_.rooms[kChainWarps + warp_];
     const TokenRows rows(task_, chunk, warp_, lane_);
     const auto store = [&](Bf16* to, const Sums& x) {
       store_transposed(to, rows, rounded(x), room, lane_);

@@ -17,19 +17,20 @@ __device__ __forceinline__ void decay(StateRows& rows, const Stage& stage, int w
   });
 }
 
-/// U^T of these rows: V^T (T M)^T + S_0 W^T
+/// U^T of these rows: (V^T M^T + S_0 alpha^T) T^T
 template <class Stage>
-__device__ __forceinline__ Left removed_values(const Stage& stage, const StateFactors& state, int warp,
+__device__ __forceinline__ Sums removed_values(const Stage& stage, const StateFactors& state, int warp,
                                                const Lane& lane) {
   Sums u;
-  multiply_add(u, left_transposed(stage.v.blocks[warp], lane), right_transposed(stage.tm, lane));
-  add_product(u, state, stage.w, lane);
-  return rounded(u);
+  multiply_add(u, left_transposed(stage.v.blocks[warp], lane), right_transposed(stage.m, lane));
+  add_product(u, state, stage.alpha, lane);
+  multiply_add(u, rounded(u), right(stage.inverse, lane));
+  return u;
 }
 
 /// S_0 becomes S_C.
-template <class Stage>
-__device__ __forceinline__ void advance(StateRows& rows, const Stage& stage, const Left& u_transposed,
+template <class Stage, class Factor>
+__device__ __forceinline__ void advance(StateRows& rows, const Stage& stage, const Factor& u_transposed,
                                         const Left& v_transposed, int warp, const Lane& lane) {
   add_outer(rows, v_transposed, stage.kappa, lane);
   add_outer(rows, u_transposed, stage.beta, lane);

@@ -63,12 +63,12 @@ class ForwardKernel {
       Barriers::full_wait(chunk);
       const ForwardStage& stage = shared_.stages[chunk % Shared::kStages];
       const Left v_t = left_transposed(stage.v.blocks[warp_], lane_);
-      const Left u_t = removed_values(stage, factors, warp_, lane_);
+      const Split u_t = split(removed_values(stage, factors, warp_, lane_));
       advance(state, stage, u_t, v_t, warp_, lane_);
       Sums y;  // Y^T = V^T E^T + S_0 rho^T + U^T G^T
       multiply_add(y, v_t, right_transposed(stage.e, lane_));
       add_product(y, factors, stage.rho, lane_);
-      multiply_add(y, u_t, right_transposed(stage.g, lane_));
+      multiply_add(y, u_t.high, right_transposed(stage.g, lane_));
       if (chunk + Shared::kStages < chunks) Barriers::free_arrive(chunk);
       if (arguments_.out.y != nullptr) {
         store_transposed(arguments_.out.y, TokenRows(task_, chunk, warp_, lane_), rounded(y),

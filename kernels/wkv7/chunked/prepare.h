@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Everything of a chunk that does not need the state, by one warp: fetches the chunk into a stage, scales the
-// operands, makes the triangular matrices and the inverse T, and W and T M; for the backward W_b and G T too.
+// operands, makes the triangular matrices and the inverse T.
 #pragma once
 
 #include <cmath>
@@ -49,7 +49,7 @@ class Preparation {
   /// Leaves `stage` ready for the others, who need a barrier after it.
   __device__ void run(Stage& stage, int chunk) const {
     fetch_chunk(task_, chunk, lane_, [&](const auto& copy) {
-      copy(stage.raw_w(), in_.w);
+      copy(stage.w, in_.w);
       copy(stage.alpha, in_.a);
       copy(stage.rho, in_.r);
       copy(stage.beta, in_.b);
@@ -62,8 +62,6 @@ class Preparation {
     multiply_pairs(stage);
     device::warp_barrier();
     invert(stage);
-    device::warp_barrier();
-    apply_inverse(stage);
   }
 
  private:
@@ -86,7 +84,7 @@ class Preparation {
         b[i] = stage.beta.pair(token, key);
         k[i] = stage.kappa.pair(token, key);
         float w[2];
-        device::unpack_bf16(stage.raw_w().pair(token, key), w[0], w[1]);
+        device::unpack_bf16(stage.w.pair(token, key), w[0], w[1]);
 #pragma unroll
         for (int x = 0; x < 2; ++x) {
           log2_p[x] += log2_of_rate * decay_rate<kDecay>(w[x]);
@@ -123,8 +121,8 @@ class Preparation {
     keep_lower(m, /*diagonal=*/false, lane_);
     keep_lower(g, /*diagonal=*/true, lane_);
     keep_lower(e, /*diagonal=*/true, lane_);
-    store(stage.m_block(), rounded(m), lane_);
-    store(stage.g_block(), rounded(g), lane_);
+    store(stage.m, rounded(m), lane_);
+    store(stage.g, rounded(g), lane_);
     store(stage.e, rounded(e), lane_);
     float* to = stage.scratch.l;
 #pragma unroll
@@ -157,41 +155,15 @@ class Preparation {
     }
     if (lane_.index < kChunk) {
 #pragma unroll
+      for (int i = 0; i < kChunk; ++i) x[i] = i == column ? 0.0F : x[i];  // T - I
+#pragma unroll
       for (int p = 0; p < 2; ++p) {
         device::Word4 words;
 #pragma unroll
         for (int i = 0; i < 4; ++i) words.at[i] = device::pack_bf16(x[8 * p + 2 * i], x[8 * p + 2 * i + 1]);
-        device::store_16(&stage.scratch.inverse_transposed.pair(column, 8 * p), words);
+        device::store_16(&stage.inverse.pair(column, 8 * p), words);
       }
     }
-  }
-
-  __device__ void apply_inverse(Stage& stage) const {
-    const Block& inverse_transposed = stage.scratch.inverse_transposed;
-    const Left t = left_transposed(inverse_transposed, lane_);
-    const Left t_transposed = left(inverse_transposed, lane_);
-    const Right m = right(stage.m_block(), lane_);
-    const Left g = left(stage.g_block(), lane_);
-    Right alpha[kBlocks], beta[kBlocks];  // all loads before the first store
-#pragma unroll
-    for (int i = 0; i < kBlocks; ++i) {
-      alpha[i] = right(stage.alpha.blocks[i], lane_);
-      if constexpr (Stage::kBackward) beta[i] = right(stage.beta.blocks[i], lane_);
-    }
-    device::warp_barrier();  // W will lie where T is, T M and G T may lie where M and G are
-    store(stage.tm, product(t, m), lane_);
-    if constexpr (Stage::kBackward) store(stage.gt, product(g, transposed(t_transposed)), lane_);
-#pragma unroll
-    for (int i = 0; i < kBlocks; ++i) {
-      store(stage.w.blocks[i], product(t, alpha[i]), lane_);
-      if constexpr (Stage::kBackward) store(stage.wb.blocks[i], product(t_transposed, beta[i]), lane_);
-    }
-  }
-
-  __device__ static Left product(const Left& a, const Right& b) {
-    Sums sums;
-    multiply_add(sums, a, b);
-    return rounded(sums);
   }
 
   const Wkv7Inputs<Bf16>& in_;
