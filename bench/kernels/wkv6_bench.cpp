@@ -61,6 +61,13 @@ void shapes(benchmark::internal::Benchmark* benchmark) {
   for (const int bits : {kBits...}) benchmark->Args({1, 48, 2, 64, bits})->Args({1, 512, 12, 64, bits});
 }
 
+/// Fewer heads than threads, and more of them: a long sequence.
+void long_shapes(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgNames({"B", "T", "H", "N", "bits"})->UseRealTime()->Unit(benchmark::kMillisecond);
+  for (const int heads : {1, 12})
+    for (const int bits : {32, 16}) benchmark->Args({1, 2048, heads, 64, bits});
+}
+
 /// Minutes on a CPU.
 void gpu_shapes(benchmark::internal::Benchmark* benchmark) {
   benchmark->ArgNames({"B", "T", "H", "N", "bits"})->UseRealTime()->Unit(benchmark::kMillisecond);
@@ -68,6 +75,7 @@ void gpu_shapes(benchmark::internal::Benchmark* benchmark) {
 }
 
 BENCHMARK_CAPTURE(both, wkv6, fused, eager)->Apply(shapes<32, 16>);
+BENCHMARK_CAPTURE(both, long, fused, fused)->Apply(long_shapes);
 BENCHMARK_CAPTURE(both, eager, eager, fused)->Apply(shapes<32>);
 BENCHMARK_CAPTURE(both, twin, twin, fused)->Apply(shapes<32>);
 BENCHMARK_CAPTURE(both, for_gpus, fused, fused)->Apply(gpu_shapes);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // With G_t the gradient of S_t, c_t = v_t . dy_t and g_t = sum_j r_t,j u_j k_t,j:
 //
-//     dr_t = S_{t-1}ᵀ dy_t + c_t u (.) k_t      dk_t = G_tᵀ v_t + c_t u (.) r_t      dv_t = G_t k_t + g_t
-//     dy_t dw_t = -exp(w_t) d_t (.) (column sums of G_t (.) S_{t-1})                      du = sum_t c_t r_t
-//     (.) k_t G_{t-1} = G_t diag(d_t) + dy_t r_tᵀ
+//     dr_t = S_{t-1}ᵀ dy_t + c_t u (.) k_t      dk_t = G_tᵀ v_t + c_t u (.) r_t
+//     dv_t = G_t k_t + g_t dy_t                 dw_t = -exp(w_t) d_t (.) (column sums of G_t (.) S_{t-1})
+//     du = sum_t c_t r_t (.) k_t                G_{t-1} = G_t diag(d_t) + dy_t r_tᵀ
 //
 // The elements of S and of G do not depend on each other, so a block of them stays in registers while all
 // tokens of a chunk pass: first forwards, which leaves the states before each token in the nearest cache,
@@ -79,11 +79,14 @@ template <class Element>
 class Backward {
  public:
   Backward(const Wkv6Inputs<Element>& in, const Wkv6OutputGradients<Element>& gradients_in,
-           const Wkv6InputGradients<Element>& gradients_out, const Wkv6Task& task, float* scratch)
+           const Wkv6InputGradients<Element>& gradients_out, float* u_parts, const Wkv6Task& task,
+           float* scratch)
       : in_(in),
         gradients_in_(gradients_in),
         out_(gradients_out),
+        u_parts_(u_parts),
         place_(in, task),
+        piece_gradients_(task.piece_states),
         numel_(place_.n * place_.n),
         gradients_(scratch),
         rows_{.first = gradients_ + place_.heads * numel_, .n = place_.n},
@@ -99,14 +102,14 @@ class Backward {
       for (std::int64_t head = 0; head < place_.heads; ++head) {
         prefetch_next(t, head);
         pass_head(t, tokens, head);
-        for (std::int64_t q = 0; q < tokens; ++q) finish_token(head, q);
+        finish_head(t, tokens, head);
       }
       store_rows(place_, rows_, kDr, t, tokens, out_.r);
       store_rows(place_, rows_, kDk, t, tokens, out_.k);
       store_rows(place_, rows_, kDv, t, tokens, out_.v);
       store_rows(place_, rows_, kDw, t, tokens, out_.w);
     }
-    if (out_.initial_state == nullptr) return;
+    if (out_.initial_state == nullptr || place_.begin > place_.sequence_begin) return;
     for (std::int64_t head = 0; head < place_.heads; ++head)
       copy(gradient(head), numel_, out_.initial_state + place_.state(head));
   }
@@ -119,8 +122,9 @@ class Backward {
   }
 
   void start(std::int64_t head) {
-    fill_with_zeros(out_.u_parts + place_.sequence_row(head), place_.n);
-    if (gradients_in_.final_state == nullptr) {
+    if (place_.end < place_.sequence_end) {
+      copy(piece_gradients_ + place_.piece_state(place_.end, head), numel_, gradient(head));
+    } else if (gradients_in_.final_state == nullptr) {
       fill_with_zeros(gradient(head), numel_);
     } else {
       copy(gradients_in_.final_state + place_.state(head), numel_, gradient(head));
@@ -158,11 +162,16 @@ class Backward {
     }
   }
 
+  void finish_head(std::int64_t t, std::int64_t tokens, std::int64_t head) {
+    float* du = u_parts_ + place_.u_part(t, head);
+    fill_with_zeros(du, place_.n);
+    for (std::int64_t q = 0; q < tokens; ++q) finish_token(head, q, du);
+  }
+
   /// Adds what does not go through the state, and dw's slope; adds to du.
-  void finish_token(std::int64_t head, std::int64_t q) {
+  void finish_token(std::int64_t head, std::int64_t q, float* du) {
     const Rows rows = rows_.of_head(head);
     const float* u = in_.u + place_.parameters(head);
-    float* du = out_.u_parts + place_.sequence_row(head);
     const float *r = rows.of(q, kR), *k = rows.of(q, kK), *v = rows.of(q, kV), *dy = rows.of(q, kDy);
     Float products = {}, bonuses = {};
     for (std::int64_t j = 0; j < rows.n; j += kLanes) {
@@ -198,7 +207,9 @@ class Backward {
   const Wkv6Inputs<Element>& in_;
   const Wkv6OutputGradients<Element>& gradients_in_;
   const Wkv6InputGradients<Element>& out_;
+  float* u_parts_;
   const Wkv6Place place_;
+  const float* piece_gradients_;
   const std::int64_t numel_;
   float* gradients_;
   Rows rows_;
@@ -209,14 +220,14 @@ class Backward {
 
 template <class Element>
 void wkv6_backward_task(const Wkv6Inputs<Element>& in, const Wkv6OutputGradients<Element>& gradients_in,
-                        const Wkv6InputGradients<Element>& gradients_out, const Wkv6Task& task,
-                        float* scratch) {
-  Backward<Element>(in, gradients_in, gradients_out, task, scratch).run();
+                        const Wkv6InputGradients<Element>& gradients_out, float* u_parts,
+                        const Wkv6Task& task, float* scratch) {
+  Backward<Element>(in, gradients_in, gradients_out, u_parts, task, scratch).run();
 }
 
 #define VRWKV_INSTANTIATE(Element)                                                                  \
   template void wkv6_backward_task(const Wkv6Inputs<Element>&, const Wkv6OutputGradients<Element>&, \
-                                   const Wkv6InputGradients<Element>&, const Wkv6Task&, float*);
+                                   const Wkv6InputGradients<Element>&, float*, const Wkv6Task&, float*);
 VRWKV_INSTANTIATE(float)
 VRWKV_INSTANTIATE(Bf16)
 #undef VRWKV_INSTANTIATE

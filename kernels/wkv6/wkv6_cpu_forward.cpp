@@ -57,6 +57,7 @@ class Forward {
       : in_(in),
         out_(out),
         place_(in, task),
+        piece_states_(task.piece_states),
         states_(scratch),
         rows_{.first = scratch + place_.heads * place_.n * place_.n, .n = place_.n} {}
 
@@ -74,6 +75,7 @@ class Forward {
       }
       store_rows(place_, rows_, kY, t, tokens, out_.y);
     }
+    if (place_.end < place_.sequence_end) return;
     for (std::int64_t head = 0; head < place_.heads; ++head)
       transpose_state(state(head), place_.n, out_.final_state + place_.state(head));
   }
@@ -82,7 +84,9 @@ class Forward {
   float* state(std::int64_t head) const { return states_ + head * place_.n * place_.n; }
 
   void start(std::int64_t head) {
-    if (in_.initial_state != nullptr) {
+    if (place_.begin > place_.sequence_begin) {
+      transpose_state(piece_states_ + place_.piece_state(place_.begin, head), place_.n, state(head));
+    } else if (in_.initial_state != nullptr) {
       transpose_state(in_.initial_state + place_.state(head), place_.n, state(head));
     } else {
       for (std::int64_t i = 0; i < place_.n * place_.n; i += kLanes) store(state(head) + i, Float{});
@@ -120,6 +124,7 @@ class Forward {
   const Wkv6Inputs<Element>& in_;
   const Wkv6Outputs<Element>& out_;
   const Wkv6Place place_;
+  const float* piece_states_;
   float* states_;
   Rows rows_;
 };

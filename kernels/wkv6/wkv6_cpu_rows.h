@@ -16,14 +16,16 @@ class Wkv6Place {
   Wkv6Place(const Wkv6Inputs<Element>& in, const Wkv6Task& task)
       : n(in.head_size),
         heads(task.heads),
-        begin(in.token_bounds[task.sequence]),
-        end(in.token_bounds[task.sequence + 1]),
+        begin(task.begin),
+        end(task.end),
+        sequence_begin(in.token_bounds[task.sequence]),
+        sequence_end(in.token_bounds[task.sequence + 1]),
         all_heads_(in.heads),
         first_head_(task.first_head),
         first_row_(task.batch * in.tokens),
         first_state_(task.batch * in.sequences + task.sequence),
-        first_kept_(task.batch * kept_state_count(in.tokens, in.sequences, kWkv6Chunk) +
-                    kept_states_before(begin, task.sequence, kWkv6Chunk)) {}
+        first_chunk_(first_state_before(in, task, kWkv6Chunk)),
+        first_piece_(first_state_before(in, task, kWkv6Piece)) {}
 
   std::int64_t chunk_tokens(std::int64_t t) const { return end - t < kWkv6Chunk ? end - t : kWkv6Chunk; }
   /// Of a head's row in a (heads, head_size) tensor.
@@ -37,15 +39,30 @@ class Wkv6Place {
   }
   /// Of the state in a (batch, sequences, heads, head_size, head_size) tensor.
   std::int64_t state(std::int64_t head) const { return sequence_row(head) * n; }
+  /// Of the part of u's gradient of the chunk that begins with token t.
+  std::int64_t u_part(std::int64_t t, std::int64_t head) const {
+    return ((first_chunk_ + (t - sequence_begin) / kWkv6Chunk) * all_heads_ + first_head_ + head) * n;
+  }
   /// Of the state kept before token t, the first of a chunk.
-  std::int64_t kept_state(std::int64_t t, std::int64_t head) const {
-    return ((first_kept_ + (t - begin) / kWkv6Chunk) * all_heads_ + first_head_ + head) * n * n;
+  std::int64_t kept_state(std::int64_t t, std::int64_t head) const { return u_part(t, head) * n; }
+  /// Of the state, or its gradient, before token t, the first of a piece.
+  std::int64_t piece_state(std::int64_t t, std::int64_t head) const {
+    return ((first_piece_ + (t - sequence_begin) / kWkv6Piece) * all_heads_ + first_head_ + head) * n * n;
   }
 
-  const std::int64_t n, heads, begin, end;
+  const std::int64_t n, heads;
+  const std::int64_t begin, end;                    // of the task's tokens
+  const std::int64_t sequence_begin, sequence_end;  // and of the sequence's
 
  private:
-  std::int64_t all_heads_, first_head_, first_row_, first_state_, first_kept_;
+  template <class Element>
+  std::int64_t first_state_before(const Wkv6Inputs<Element>& in, const Wkv6Task& task,
+                                  std::int64_t interval) const {
+    return task.batch * kept_state_count(in.tokens, in.sequences, interval) +
+           kept_states_before(sequence_begin, task.sequence, interval);
+  }
+
+  std::int64_t all_heads_, first_head_, first_row_, first_state_, first_chunk_, first_piece_;
 };
 
 /// Rows of a chunk's tokens in fp32, [head][token][kind][n]: those of one kind do not lie a multiple of 4,096

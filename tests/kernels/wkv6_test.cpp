@@ -45,6 +45,29 @@ TEST_P(Wkv6, GivesTheSameBitsForAnyNumberOfThreadsAndWithoutGradients) {
   EXPECT_TRUE(forward_only.final_state.equal(alone[1]));
 }
 
+/// Threads share out whole heads of the first case, also where there are sixteen; pieces of sequences of the
+/// others, if there are five or more.
+TEST(Wkv6Threads, GiveTheSameBitsInAnyNumber) {
+  const int threads = at::get_num_threads();
+  for (const Wkv6Case& c : {Wkv6Case{2, 40, 6, 64, {0, 7}, true}, Wkv6Case{1, 300, 1, 64, {0}, false},
+                            Wkv6Case{1, 261, 1, 80, {0, 1, 66, 131}, true},
+                            Wkv6Case{2, 333, 1, 64, {0, 5}, true, at::kBFloat16}}) {
+    SCOPED_TRACE(testing::PrintToString(c));
+    const test::Wkv6Tensors tensors = test::random_wkv6_tensors(c, /*seed=*/12);
+    at::set_num_threads(1);
+    const auto alone = test::wkv6_results(wkv6, c, tensors);
+    test::expect_wkv6_results_near(alone, test::wkv6_expected(c, tensors));
+    const test::NanFilledFreshMemory fresh;
+    for (const int count : {2, 5, 16}) {
+      at::set_num_threads(count);
+      const auto together = test::wkv6_results(wkv6, c, tensors);
+      for (std::size_t i = 0; i < alone.size(); ++i)
+        EXPECT_TRUE(together[i].equal(alone[i])) << test::kWkv6ResultNames[i] << " by " << count;
+    }
+    at::set_num_threads(threads);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Fp32, Wkv6, testing::ValuesIn(test::all_cases(Wkv6Case{1, 1, 1, 64, {0}, true})),
                          test::wkv6_case_name);
 INSTANTIATE_TEST_SUITE_P(Bf16, Wkv6,
