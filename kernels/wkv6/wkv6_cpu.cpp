@@ -6,10 +6,10 @@
 namespace vrwkv::kernels::cpu {
 namespace {
 
-/// As many heads a task as share pages well, fewer where threads would stay idle.
+/// As many heads a task as share pages well, fewer where threads would wait long for whoever has the last.
 std::int64_t heads_together(std::int64_t rows_of_heads, std::int64_t heads) {
   std::int64_t together = 4;
-  while (together > 1 && rows_of_heads * ((heads + together - 1) / together) < at::get_num_threads())
+  while (together > 1 && rows_of_heads * ((heads + together - 1) / together) < 4 * at::get_num_threads())
     together /= 2;
   return std::min(together, heads);
 }
