@@ -25,16 +25,24 @@ Tensors on_gpu(Tensors tensors) {
   return tensors;
 }
 
-std::vector<at::Tensor> wkv7_on_gpu(const Wkv7Case& c, const test::Wkv7Tensors& tensors) {
+std::vector<at::Tensor> wkv7_on_gpu_by(const test::Wkv7Function& function, const Wkv7Case& c,
+                                       const test::Wkv7Tensors& tensors) {
   const test::Wkv7Tensors moved = on_gpu(tensors);
   const test::NanFilledFreshMemory fresh;
-  return test::on_cpu(test::wkv7_results(wkv7, c, moved));
+  return test::on_cpu(test::wkv7_results(function, c, moved));
+}
+
+std::vector<at::Tensor> wkv7_on_gpu(const Wkv7Case& c, const test::Wkv7Tensors& tensors) {
+  return wkv7_on_gpu_by(wkv7, c, tensors);
+}
+
+bool is_chunked(const Wkv7Case& c) {
+  return c.type == at::kBFloat16 && c.head_size == 64 && c.decay_input == kRaw;
 }
 
 void expect_wkv7_near(const Wkv7Case& c, const std::vector<at::Tensor>& actual,
                       const std::vector<at::Tensor>& expected) {
-  const bool chunked = c.type == at::kBFloat16 && c.head_size == 64 && c.decay_input == kRaw;
-  if (chunked) return test::expect_wkv7_chunked_results_near(actual, expected);
+  if (is_chunked(c)) return test::expect_wkv7_chunked_results_near(actual, expected);
   test::expect_wkv7_results_near(actual, expected);
 }
 
@@ -79,6 +87,30 @@ TEST_P(CudaWkv7Pieces, CarryTheStateAndItsGradient) {
 INSTANTIATE_TEST_SUITE_P(Types, CudaWkv7Pieces,
                          testing::Values(Wkv7Case{1, 77, 2, 64, {0}, true, kRaw},
                                          Wkv7Case{1, 77, 2, 64, {0}, true, kRaw, at::kBFloat16}),
+                         test::wkv7_case_name);
+
+class CudaWkv7KeptStates : public test::CudaTest, public testing::WithParamInterface<Wkv7Case> {};
+
+TEST_P(CudaWkv7KeptStates, GiveTheSameHoweverFewAreKept) {
+  const Wkv7Case& c = GetParam();
+  const test::Wkv7Tensors tensors = test::random_wkv7_tensors(c, /*seed=*/30);
+  const auto all = wkv7_on_gpu(c, tensors);
+  // The fallback's four heads: one state in 32, 64 and 256 tokens, or before each sequence; half of it in
+  // chunks.
+  for (const std::int64_t bytes : {500'000, 350'000, 200'000, 0}) {
+    SCOPED_TRACE(bytes);
+    const auto few = wkv7_on_gpu_by(test::wkv7_keeping(wkv7, bytes), c, tensors);
+    expect_wkv7_near(c, few, test::wkv7_expected(c, tensors));
+    if (is_chunked(c)) continue;  // the states between are then made again from rounded ones
+    for (std::size_t i = 0; i < all.size(); ++i) EXPECT_TRUE(few[i].equal(all[i])) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, CudaWkv7KeptStates,
+                         testing::Values(Wkv7Case{2, 150, 2, 64, {0, 17, 20}, true, kRaw},
+                                         Wkv7Case{
+                                             2, 150, 2, 64, {0, 17, 20}, true, kPreClamped, at::kBFloat16},
+                                         Wkv7Case{2, 150, 2, 64, {0, 17, 20}, true, kRaw, at::kBFloat16}),
                          test::wkv7_case_name);
 
 std::vector<at::Tensor> wkv6_on_gpu(const Wkv6Case& c, const test::Wkv6Tensors& tensors) {

@@ -91,6 +91,16 @@ inline constexpr std::array kWkv7ResultNames = {"y",  "final_state",    "dr", "d
 
 using Wkv7Function = std::function<decltype(kernels::wkv7)>;
 
+/// `function`, with so many bytes for the states that it keeps.
+inline Wkv7Function wkv7_keeping(const Wkv7Function& function, std::int64_t bytes) {
+  return [=](const at::Tensor& r, const at::Tensor& w, const at::Tensor& k, const at::Tensor& v,
+             const at::Tensor& a, const at::Tensor& b, const at::Tensor& starts, const at::Tensor& state,
+             kernels::Wkv7Options options) {
+    options.kept_states_bytes = bytes;
+    return function(r, w, k, v, a, b, starts, state, options);
+  };
+}
+
 /// Of the loss sum(y * gradient_y) [+ sum(final_state * gradient_final_state), when the case carries states].
 inline std::vector<at::Tensor> wkv7_results(const Wkv7Function& function, const Wkv7Case& c,
                                             const Wkv7Tensors& tensors) {

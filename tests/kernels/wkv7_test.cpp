@@ -6,8 +6,6 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include <limits>
-
 #include "common/error.h"
 #include "kernels/wkv/kept_states.h"
 #include "kernels/wkv7/kept_interval.h"
@@ -187,19 +185,10 @@ TEST(Wkv7Bf16, RoundsOnlyWhatGoesInAndOut) {
 TEST(Wkv7KeptStates, GiveTheSameBitsHoweverFewAreKept) {
   const Wkv7Case c{2, 150, 2, 64, {0, 17, 20}, true, kRaw};
   const auto tensors = test::random_wkv7_tensors(c, /*seed=*/16);
-  const auto results_within = [&](std::int64_t bytes) {
-    const auto within = [&](const at::Tensor& r, const at::Tensor& w, const at::Tensor& k,
-                            const at::Tensor& v, const at::Tensor& a, const at::Tensor& b,
-                            const at::Tensor& starts, const at::Tensor& state, Wkv7Options options) {
-      options.kept_states_bytes = bytes;
-      return wkv7(r, w, k, v, a, b, starts, state, options);
-    };
-    return test::wkv7_results(within, c, tensors);
-  };
-  const auto all = results_within(std::numeric_limits<std::int64_t>::max());
+  const auto all = test::wkv7_results(wkv7, c, tensors);
   // Of 4 heads, 64 KB of states: one in 16 tokens takes 704 KB, 32 take 384, 64 take 256.
   for (const std::int64_t bytes : {500'000, 300'000, 0}) {
-    const auto few = results_within(bytes);
+    const auto few = test::wkv7_results(test::wkv7_keeping(wkv7, bytes), c, tensors);
     for (std::size_t i = 0; i < all.size(); ++i) EXPECT_TRUE(few[i].equal(all[i])) << bytes << ", " << i;
   }
 }
