@@ -81,6 +81,7 @@ INSTANTIATE_TEST_SUITE_P(Intervals, Wkv7Chunked,
                          testing::Values(ChunkedCase{{1, 147, 1, 64, {0}, true}, 32, kOfSm80},
                                          ChunkedCase{{1, 147, 1, 64, {0}, true}, 32, kOfSm86},
                                          ChunkedCase{{1, 150, 1, 64, {0}, true, kRaw}, 64, kOfSm80},
+                                         ChunkedCase{{1, 150, 1, 64, {0, 17}, true, kRaw}, 256, kOfSm80},
                                          ChunkedCase{{2, 41, 3, 64, {0, 1, 18}, true}, 32, kOfSm80},
                                          ChunkedCase{{1, 90, 1, 64, {0, 69, 70}, true, kRaw}, 64, kOfSm86}),
                          case_name);
@@ -94,6 +95,9 @@ TEST_P(Wkv7ChunkedLong, MatchesReference) {
 
 INSTANTIATE_TEST_SUITE_P(Raw, Wkv7ChunkedLong,
                          testing::ValuesIn(test::long_cases(Wkv7Case{1, 1, 1, 64, {0}, true, kRaw})),
+                         test::wkv7_case_name);
+INSTANTIATE_TEST_SUITE_P(PreClamped, Wkv7ChunkedLong,
+                         testing::ValuesIn(test::long_cases(Wkv7Case{1, 1, 1, 64, {0}, true, kPreClamped})),
                          test::wkv7_case_name);
 
 /// Inputs that are not those of a model at its start.
