@@ -169,19 +169,17 @@ MicroBatchLoss BlockSchedule::run(const data::MicroBatch& batch, const BatchScal
   }
   const double penalty =
       scale.penalty_positions > 0 ? 1e-4 / static_cast<double>(scale.penalty_positions) : 0.0;
-  const at::Tensor positions = model::to_device(rows.positions, normed.device());
   const kernels::HeadLoss head = kernels::head_cross_entropy(
-      normed.detach().index_select(0, positions), model::typed_as(model_.head(), normed), rows.targets,
-      model::to_device(rows.weights, normed.device()), penalty, learns, learns && !head_.parameters.empty());
+      normed.detach(), model::typed_as(model_.head(), normed), rows.targets,
+      model::to_device(rows.weights, normed.device()), penalty, learns, learns && !head_.parameters.empty(),
+      model::to_device(rows.positions, normed.device()));
   if (options_.keep_hidden) result.hidden = normed.detach();
 
   if (learns) {
     if (head.d_head.defined()) store(head_, {head.d_head}, 0, gradient);
-    at::Tensor d_normed = at::zeros_like(normed);
-    d_normed.index_copy_(0, positions, head.d_hidden);
     std::vector<at::Tensor> inputs = {normed_input};
     inputs.insert(inputs.end(), final_norm_.parameters.begin(), final_norm_.parameters.end());
-    const auto top = grad({normed}, inputs, {d_normed});
+    const auto top = grad({normed}, inputs, {head.d_hidden});
     store(final_norm_, top, 1, gradient);
     if (lowest_backward_ < layers_) backward_blocks(records, top[0], embedded, batch, gradient);
   }

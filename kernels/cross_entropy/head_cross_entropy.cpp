@@ -19,9 +19,20 @@
 namespace vrwkv::kernels {
 namespace {
 
+constexpr const char* kWhere = "head_cross_entropy";
+
+void check_rows(const at::Tensor& rows, const at::Tensor& hidden) {
+  check_present(kWhere, "rows", rows);
+  if (rows.scalar_type() != at::kLong || rows.device() != hidden.device() || rows.dim() != 1)
+    throw ShapeError("{}: rows should be (P) int64 on {}.", kWhere, hidden.device().str());
+  if (!rows.is_cpu() || rows.numel() == 0) return;  // a GPU would be waited for
+  const auto first = rows.min().item<std::int64_t>(), last = rows.max().item<std::int64_t>();
+  if (first < 0 || last >= hidden.size(0))
+    throw ShapeError("{}: rows reach from {} to {} but hidden has {}.", kWhere, first, last, hidden.size(0));
+}
+
 void check_arguments(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets,
-                     const at::Tensor& weights) {
-  constexpr const char* kWhere = "head_cross_entropy";
+                     const at::Tensor& weights, const at::Tensor& rows) {
   check_activation(kWhere, "hidden", hidden, hidden);
   check_activation(kWhere, "head", head, head);
   check_float32(kWhere, "weights", weights, hidden.device());
@@ -34,8 +45,10 @@ void check_arguments(const at::Tensor& hidden, const at::Tensor& head, const at:
                      kWhere, c10::toString(hidden.scalar_type()), hidden.device().str(),
                      c10::toString(head.scalar_type()), head.device().str());
   }
-  check_shape(kWhere, "targets", targets, {hidden.size(0)}, "one target a row of hidden");
-  check_shape(kWhere, "weights", weights, {hidden.size(0)}, "one weight a row of hidden");
+  if (rows.defined()) check_rows(rows, hidden);
+  const std::int64_t count = rows.defined() ? rows.size(0) : hidden.size(0);
+  check_shape(kWhere, "targets", targets, {count}, "one target a row that counts");
+  check_shape(kWhere, "weights", weights, {count}, "one weight a row that counts");
   if (targets.scalar_type() != at::kLong || !(targets.is_cpu() || targets.device() == hidden.device())) {
     throw ShapeError("{}: targets should be int64 on the CPU or on {}.", kWhere, hidden.device().str());
   }
@@ -51,13 +64,15 @@ void check_arguments(const at::Tensor& hidden, const at::Tensor& head, const at:
 /// statistics and back for their gradients, so that the last piece's logits serve both.
 class TileByTile {
  public:
-  TileByTile(const at::Tensor& hidden, const at::Tensor& head, double l2wrap_scale, HeadLoss& result)
+  TileByTile(const at::Tensor& hidden, const at::Tensor& rows, const at::Tensor& head, double l2wrap_scale,
+             HeadLoss& result)
       : hidden_(hidden),
+        chosen_(rows),
         head_(head),
         l2wrap_scale_(static_cast<float>(l2wrap_scale)),
         result_(result),
         products_(logit_products(hidden.scalar_type(), hidden.device().type())),
-        sizes_(logit_tile_sizes(hidden.size(0), head.size(0), hidden.size(1), products_,
+        sizes_(logit_tile_sizes(result.losses.size(0), head.size(0), hidden.size(1), products_,
                                 hidden.device().type())),
         on_cpu_(hidden.is_cpu()) {
     const at::TensorOptions fp32 = hidden.options().dtype(at::kFloat);
@@ -68,17 +83,25 @@ class TileByTile {
   }
 
   void run(const at::Tensor& targets, const at::Tensor& weights) {
-    for (std::int64_t first = 0; first < hidden_.size(0); first += sizes_.rows) {
-      const std::int64_t count = std::min(sizes_.rows, hidden_.size(0) - first);
+    for (std::int64_t first = 0; first < result_.losses.size(0); first += sizes_.rows) {
+      const std::int64_t count = std::min(sizes_.rows, result_.losses.size(0) - first);
       rows_ = {.rows = count,
                .columns = 0,
                .first_column = 0,
                .targets = targets.const_data_ptr<std::int64_t>() + first,
                .weights = weights.const_data_ptr<float>() + first,
                .statistics = static_cast<RowStatistics*>(statistics_.data_ptr())};
-      const at::Tensor piece = as_multiplied(hidden_.narrow(0, first, count));
+      const at::Tensor chosen = chosen_.defined() ? chosen_.narrow(0, first, count) : at::Tensor();
+      const at::Tensor piece =
+          as_multiplied(chosen.defined() ? hidden_.index_select(0, chosen) : hidden_.narrow(0, first, count));
       up(piece, result_.losses.data_ptr<float>() + first);
-      if (result_.d_hidden.defined()) down(piece, result_.d_hidden.narrow(0, first, count));
+      if (!result_.d_hidden.defined()) continue;
+      const at::Tensor d_piece = down(piece).to(hidden_.scalar_type());
+      if (chosen.defined()) {
+        result_.d_hidden.index_copy_(0, chosen, d_piece);
+      } else {
+        result_.d_hidden.narrow(0, first, count).copy_(d_piece);
+      }
     }
   }
 
@@ -116,9 +139,9 @@ class TileByTile {
     }
   }
 
-  void down(const at::Tensor& piece, at::Tensor d_hidden) {
-    const bool rounds = d_hidden.scalar_type() != at::kFloat;
-    at::Tensor sum = rounds ? at::empty(d_hidden.sizes(), logits_.options()) : d_hidden;
+  /// @return  the gradient of the rows, fp32.
+  at::Tensor down(const at::Tensor& piece) {
+    const at::Tensor sum = at::empty({rows_.rows, hidden_.size(1)}, logits_.options());
     const std::int64_t last = rows_.first_column;
     for (std::int64_t first = last; first >= 0; first -= sizes_.columns) {
       enter(first);
@@ -130,7 +153,7 @@ class TileByTile {
         fp32_product_into(result_.d_head.narrow(0, rows_.first_column, rows_.columns), gradient().t(), piece,
                           /*adds=*/true);
     }
-    if (rounds) d_hidden.copy_(sum);
+    return sum;
   }
 
   void make_gradient() {
@@ -149,6 +172,7 @@ class TileByTile {
   }
 
   const at::Tensor& hidden_;
+  const at::Tensor& chosen_;  // rows of hidden_, or undefined for all
   const at::Tensor& head_;
   const float l2wrap_scale_;
   HeadLoss& result_;
@@ -165,20 +189,24 @@ class TileByTile {
 
 HeadLoss head_cross_entropy(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets,
                             const at::Tensor& weights, double l2wrap_scale, bool with_gradients,
-                            bool with_head_gradient) {
+                            bool with_head_gradient, const at::Tensor& rows) {
   const at::NoGradGuard no_gradients;
-  check_arguments(hidden, head, targets, weights);
+  check_arguments(hidden, head, targets, weights, rows);
   const c10::DeviceGuard device(hidden.device());
-  RecordCall record("vrwkv::head_cross_entropy", {hidden, head, targets, weights});
+  RecordCall record("vrwkv::head_cross_entropy", {hidden, rows, head, targets, weights});
   const at::TensorOptions fp32 = hidden.options().dtype(at::kFloat);
   HeadLoss result;
-  result.losses = at::empty({hidden.size(0)}, fp32);
-  if (with_gradients) result.d_hidden = at::empty(hidden.sizes(), hidden.options());
+  result.losses = at::empty({targets.size(0)}, fp32);
+  if (with_gradients && rows.defined()) {
+    result.d_hidden = at::zeros(hidden.sizes(), hidden.options());
+  } else if (with_gradients) {
+    result.d_hidden = at::empty(hidden.sizes(), hidden.options());
+  }
   if (with_gradients && with_head_gradient) result.d_head = at::zeros(head.sizes(), fp32);
   const at::Tensor dense_hidden = dense(hidden), dense_head = dense(head);
   const at::Tensor device_targets =
       targets.device() == hidden.device() ? targets : queued_copy(targets, hidden.device());
-  TileByTile(dense_hidden, dense_head, l2wrap_scale, result)
+  TileByTile(dense_hidden, rows, dense_head, l2wrap_scale, result)
       .run(device_targets.contiguous(), weights.contiguous());
   record.set_outputs({result.losses, result.d_hidden, result.d_head});
   return result;

@@ -25,7 +25,7 @@ LogitProducts logit_products(at::ScalarType type, at::DeviceType device);
 /// The more rows a tile has, the less often the head's gradient is read and written, and the more columns,
 /// the less often that of `hidden`. Where all columns fit, logits are made once; otherwise once more for the
 /// gradient, because this needs the sum over all columns first. A CPU has few FLOPs beside its bandwidth, so
-/// its tiles have all columns; a GPU's are near squares.
+/// its tiles have all columns, unless it widens them; a GPU's are near squares.
 LogitTileSizes logit_tile_sizes(std::int64_t rows, std::int64_t vocabulary, std::int64_t channels,
                                 LogitProducts products, at::DeviceType device);
 

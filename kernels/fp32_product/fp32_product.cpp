@@ -3,11 +3,29 @@
 
 #include <ATen/ATen.h>
 
+#include "common/error.h"
+#include "kernels/argument_checks.h"
 #include "kernels/fp32_product/bf16_product_cpu.h"
 #include "kernels/record_call.h"
 
 namespace vrwkv::kernels {
 namespace {
+
+constexpr const char* kWhere = "fp32_product";
+
+void check_factors(const at::Tensor& a, const at::Tensor& b) {
+  check_activation(kWhere, "a", a, a);
+  check_present(kWhere, "b", b);
+  if (b.scalar_type() != a.scalar_type() || b.device() != a.device()) {
+    throw ShapeError("{}: a is {} on {} and b is {} on {} (both share one type and one device).", kWhere,
+                     c10::toString(a.scalar_type()), a.device().str(), c10::toString(b.scalar_type()),
+                     b.device().str());
+  }
+  if (a.dim() != 2 || b.dim() != 2 || a.size(1) != b.size(0)) {
+    throw ShapeError("{}: a is {} and b is {} but should be (M, K) and (K, N).", kWhere,
+                     shape_text(a.sizes()), shape_text(b.sizes()));
+  }
+}
 
 /// A matrix that one of the strides steps through element by element.
 at::Tensor dense_one_way(const at::Tensor& x) {
@@ -37,12 +55,16 @@ void multiply_on_cpu(at::Tensor to, const at::Tensor& a, const at::Tensor& b, bo
 }  // namespace
 
 at::Tensor fp32_product(const at::Tensor& a, const at::Tensor& b) {
+  check_factors(a, b);
   at::Tensor product = at::empty({a.size(0), b.size(1)}, a.options().dtype(at::kFloat));
   fp32_product_into(product, a, b, /*adds=*/false);
   return product;
 }
 
 void fp32_product_into(at::Tensor to, const at::Tensor& a, const at::Tensor& b, bool adds) {
+  check_factors(a, b);
+  check_float32(kWhere, "to", to, a.device());
+  check_shape(kWhere, "to", to, {a.size(0), b.size(1)}, "the rows of a by the columns of b");
   RecordCall record("vrwkv::fp32_product", {a, b, adds ? to : at::Tensor()});
   const bool on_tensor_cores = a.scalar_type() == at::kBFloat16 && a.is_cuda();
   if (a.is_cpu()) {

@@ -4,6 +4,8 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "kernels/fp32_product/bf16_product_cpu.h"
 #include "tests/kernels/instruction_sets.h"
 #include "tests/kernels/tensor_testing.h"
@@ -29,13 +31,16 @@ TEST_P(Fp32Product, IsNeverRoundedToBf16) {
 }
 
 TEST_P(Fp32Product, AddsOrOverwrites) {
-  const at::Tensor a = at::randn({5, 7}).to(GetParam()), b = at::randn({7, 3}).to(GetParam());
-  const at::Tensor there = at::randn({5, 3}), product = in_fp64(a, b);
-  const at::Tensor sum = there.clone(), fresh = at::full({5, 3}, NAN);
-  fp32_product_into(sum, a, b, /*adds=*/true);
-  EXPECT_LE(test::relative_rms(sum, product + there), kTolerance);
-  fp32_product_into(fresh, a, b, /*adds=*/false);
-  EXPECT_LE(test::relative_rms(fresh, product), kTolerance);
+  for (const auto& [m, k, n] : {std::array{5, 7, 3}, std::array{64, 32, 128}, std::array{128, 2050, 64}}) {
+    SCOPED_TRACE(testing::Message() << m << " x " << k << " x " << n);
+    const at::Tensor a = at::randn({m, k}).to(GetParam()), b = at::randn({k, n}).to(GetParam());
+    const at::Tensor there = at::randn({m, n}), product = in_fp64(a, b);
+    const at::Tensor sum = there.clone(), fresh = at::full({m, n}, NAN);
+    fp32_product_into(sum, a, b, /*adds=*/true);
+    EXPECT_LE(test::relative_rms(sum, product + there), kTolerance);
+    fp32_product_into(fresh, a, b, /*adds=*/false);
+    EXPECT_LE(test::relative_rms(fresh, product), kTolerance);
+  }
 }
 
 // Parts of panels, several panels, several strips of rows, several pieces of the depth and of the columns.

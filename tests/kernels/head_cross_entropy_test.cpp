@@ -57,10 +57,10 @@ TEST(HeadCrossEntropy, MatchesReferenceForSmallVocabularies) {
 }
 
 TEST(HeadCrossEntropy, MatchesReferenceOverSeveralPiecesOfTheWholeVocabulary) {
-  // 224 rows of 65,536 logits are a tile: one row more, and two whole ones.
-  ASSERT_EQ(logit_tile_sizes(448, 65536, 4, LogitProducts::kFp32, at::kCPU).rows, 224);
+  // 223 rows of 65,536 logits are a tile: two rows more, and two whole ones.
+  ASSERT_EQ(logit_tile_sizes(446, 65536, 4, LogitProducts::kFp32, at::kCPU).rows, 223);
   expect_matches_reference(random_inputs(225, 65536, 8), 1e-3);
-  expect_matches_reference(random_inputs(448, 65536, 4), 1e-3);
+  expect_matches_reference(random_inputs(446, 65536, 4), 1e-3);
 }
 
 TEST(HeadCrossEntropy, TakesBf16OverSeveralPiecesOfRowsAndVocabulary) {
@@ -80,10 +80,10 @@ TEST(HeadCrossEntropy, TakesBf16OverSeveralPiecesOfRowsAndVocabulary) {
       products == LogitProducts::kBf16 ? 3e-3 : kTolerance);  // of rounded gradients, or of unrounded ones
 }
 
-/// Of temporaries, on a CPU.
-std::int64_t bytes_of_products(LogitProducts products) {
+/// Of temporaries, on a CPU with so many threads.
+std::int64_t bytes_of_products(LogitProducts products, std::int64_t threads) {
   if (products != LogitProducts::kBf16) return 0;
-  return cpu::kMostPackedBytes + at::get_num_threads() * cpu::kMostThreadBytes;
+  return cpu::kMostPackedBytes + threads * cpu::kMostThreadBytes;
 }
 
 TEST(HeadCrossEntropy, HoldsNoMoreThanOneTile) {
@@ -101,7 +101,7 @@ TEST(HeadCrossEntropy, HoldsNoMoreThanOneTile) {
         static_cast<std::int64_t>(loss.losses.nbytes() + loss.d_hidden.nbytes() + loss.d_head.nbytes());
     constexpr std::int64_t kPerRow = 100;  // statistics, and flags of targets that are checked
     EXPECT_GE(temporaries, tile.bytes - tile.rows * kPerRow) << "what is counted is not what is used";
-    EXPECT_LE(temporaries, tile.bytes + bytes_of_products(products) + 480 * kPerRow);
+    EXPECT_LE(temporaries, tile.bytes + bytes_of_products(products, at::get_num_threads()) + 480 * kPerRow);
   }
 }
 
@@ -111,12 +111,59 @@ TEST(HeadCrossEntropy, HoldsAtMost64MegabytesAtFullSize) {
          {LogitProducts::kFp32, LogitProducts::kBf16, LogitProducts::kBf16Widened}) {
       for (const std::int64_t channels : {128, 768, 1024, 2048, 4096}) {
         const LogitTileSizes tile = logit_tile_sizes(16 * 2048, 65536, channels, products, device);
-        const std::int64_t bytes = tile.bytes + (device == at::kCPU ? bytes_of_products(products) : 0);
+        const std::int64_t bytes =
+            tile.bytes + (device == at::kCPU ? bytes_of_products(products, /*threads=*/32) : 0);
         EXPECT_LE(bytes, 60'000'000) << channels;  // 4 MB are left for 100 bytes a row
         EXPECT_GE(tile.rows, 128) << channels;
       }
     }
   }
+}
+
+// With the least that is of a row beside the tile: rows are as many as at full size, entries few.
+TEST(HeadCrossEntropy, HoldsAtMost64MegabytesWithAllRowsChosen) {
+  constexpr std::int64_t kRows = 16 * 2048;
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    Inputs in = random_inputs(kRows, 2048, 16);
+    in.hidden = in.hidden.to(type);
+    in.head = in.head.to(type);
+    const at::Tensor rows = at::randperm(kRows, at::kLong);
+    const test::PeakMemory peak;
+    const HeadLoss loss =
+        head_cross_entropy(in.hidden, in.head, in.targets, in.weights, 1e-3, true, true, rows);
+    EXPECT_LE(peak.bytes() - static_cast<std::int64_t>(loss.losses.nbytes() + loss.d_hidden.nbytes() +
+                                                       loss.d_head.nbytes()),
+              64'000'000);
+  }
+}
+
+TEST(HeadCrossEntropy, TakesSomeRowsInAnyOrder) {
+  // 20,000 rows of 1,000 entries are two tiles.
+  ASSERT_LT(logit_tile_sizes(20'000, 1000, 8, LogitProducts::kFp32, at::kCPU).rows, 20'000);
+  Inputs in = random_inputs(20'000, 1000, 8);
+  const at::Tensor hidden = at::randn({30'000, 8}),
+                   rows = at::randperm(30'000, at::kLong).narrow(0, 0, 20'000);
+  in.hidden = hidden.index_select(0, rows);
+  const HeadLoss expected = head_cross_entropy_reference(in.hidden, in.head, in.targets, in.weights, 1e-3);
+  const HeadLoss actual = head_cross_entropy(hidden, in.head, in.targets, in.weights, 1e-3, true, true, rows);
+  EXPECT_LE(relative_rms(actual.losses, expected.losses), kTolerance);
+  EXPECT_LE(relative_rms(actual.d_head, expected.d_head), kTolerance);
+  const at::Tensor d_hidden = at::zeros({30'000, 8}, at::kDouble).index_copy(0, rows, expected.d_hidden);
+  EXPECT_LE(relative_rms(actual.d_hidden, d_hidden), kTolerance);
+  EXPECT_TRUE(
+      actual.d_hidden.ne(0).any(1).logical_and(d_hidden.eq(0).all(1)).any().logical_not().item<bool>())
+      << "a row that does not count has a gradient";
+}
+
+TEST(HeadCrossEntropy, RefusesRowsThatAreNotThere) {
+  const Inputs in = random_inputs(3, 7, 4);
+  const auto with_rows = [&](const at::Tensor& rows) {
+    head_cross_entropy(in.hidden, in.head, in.targets, in.weights, 0.0, true, true, rows);
+  };
+  EXPECT_THROW(with_rows(int64_list({0, 1, 3})), ShapeError);
+  EXPECT_THROW(with_rows(int64_list({-1, 1, 2})), ShapeError);
+  EXPECT_THROW(with_rows(int64_list({0, 1})), ShapeError) << "three targets";
+  EXPECT_THROW(with_rows(at::zeros({3})), ShapeError);
 }
 
 TEST(HeadCrossEntropy, ShowsWhatIsNotANumber) {

@@ -14,6 +14,7 @@
 #include "kernels/attention/map_attention.h"
 #include "kernels/column_sums/column_sums.h"
 #include "kernels/cross_entropy/head_cross_entropy.h"
+#include "kernels/fp32_product/fp32_product.h"
 #include "kernels/norm_bonus_gate/norm_bonus_gate.h"
 #include "kernels/norm_shift_mix/norm_shift_mix.h"
 #include "kernels/relu_squared/relu_squared.h"
@@ -80,6 +81,19 @@ inline OperatorCase relu_squared_case(at::ScalarType type) {
                     all, [](const Tensors& leaves) { return Tensors{kernels::relu_squared(leaves[0])}; });
               },
           .empty = {x.narrow(0, 0, 0)},
+          .takes_empty = true};
+}
+
+inline OperatorCase fp32_product_case(at::ScalarType type) {
+  const at::Tensor a = at::randn({5, 7}).to(type), b = at::randn({7, 3}).to(type), to = at::zeros({5, 3});
+  return {.name = "fp32_product",
+          .arguments = {{"a", a}, {"b", b}, {.name = "to", .good = to, .is_read = false}},
+          .results =
+              [](const Tensors& x) {
+                kernels::fp32_product_into(x[2], x[0], x[1], /*adds=*/false);
+                return Tensors{x[2].clone()};
+              },
+          .empty = {a.narrow(0, 0, 0), b, to.narrow(0, 0, 0)},
           .takes_empty = true};
 }
 
@@ -157,13 +171,15 @@ inline OperatorCase head_cross_entropy_case(at::ScalarType type) {
           .arguments = {{"hidden", hidden},
                         {"head", head},
                         {.name = "targets", .good = targets, .placed = false},
-                        {"weights", weights}},
+                        {"weights", weights},
+                        {.name = "rows", .good = int64_list({4, 0, 3, 1, 2}), .needed = false}},
           .results =
               [](const Tensors& x) {
-                const auto loss = kernels::head_cross_entropy(x[0], x[1], x[2], x[3], 1e-3, true, true);
+                const auto loss = kernels::head_cross_entropy(x[0], x[1], x[2], x[3], 1e-3, true, true, x[4]);
                 return Tensors{loss.losses, loss.d_hidden, loss.d_head};
               },
-          .empty = {hidden.narrow(0, 0, 0), head, targets.narrow(0, 0, 0), weights.narrow(0, 0, 0)},
+          .empty = {hidden.narrow(0, 0, 0), head, targets.narrow(0, 0, 0), weights.narrow(0, 0, 0),
+                    at::zeros({0}, at::kLong)},
           .takes_empty = true};
 }
 
@@ -286,8 +302,8 @@ inline std::vector<OperatorCase> operator_cases() {
   std::vector<OperatorCase> cases = {adamw_case(), squared_norm_case(), tree_sum_case(), column_sums_case()};
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     for (const auto& make :
-         {relu_squared_case, norm_shift_mix_case, time_mix_operands_case, norm_bonus_gate_case,
-          head_cross_entropy_case, map_attention_case, wkv6_case, wkv7_case}) {
+         {relu_squared_case, fp32_product_case, norm_shift_mix_case, time_mix_operands_case,
+          norm_bonus_gate_case, head_cross_entropy_case, map_attention_case, wkv6_case, wkv7_case}) {
       cases.push_back(make(type));
       cases.back().suffix = type == at::kFloat ? "_fp32" : "_bf16";
     }
