@@ -7,22 +7,28 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <exception>
 
 #include "common/error.h"
 #include "kernels/device/cuda_devices.h"
 #include "kernels/fp32_product/bf16_product_cpu.h"
+#include "kernels/fp32_product/fp32_product.h"
 #include "trainer/metrics.h"
 
 namespace vrwkv::trainer {
 namespace {
 
-/// Runs in a child: the exit status 0, or a signal.
-[[noreturn]] void try_product() {
+/// Runs in a child: the exit status 0, another one, or a signal. Both kinds of products are tried.
+[[noreturn]] void try_products() {
   std::signal(SIGILL, SIG_DFL);
   at::set_num_threads(1);  // the parent's other threads are not here
-  const at::Tensor ones = at::ones({64, 64}, at::kBFloat16);
-  const bool right = at::matmul(ones, ones)[0][0].to(at::kFloat).item<float>() == 64;
-  ::_exit(right ? 0 : 1);
+  try {
+    const at::Tensor ones = at::ones({64, 64}, at::kBFloat16);
+    const bool rounded = at::matmul(ones, ones)[0][0].to(at::kFloat).item<float>() == 64;
+    ::_exit(rounded && kernels::fp32_product(ones, ones)[0][0].item<float>() == 64 ? 0 : 1);
+  } catch (const std::exception&) {
+    ::_exit(1);
+  }
 }
 
 /// @throws ConfigError when the machine has no GPU for this rank.
@@ -44,19 +50,20 @@ c10::Device choose_gpu(const Machine& machine) {
 }
 
 /// @throws ConfigError unless this CPU computes in bf16.
-void check_bf16_on_cpu(const Machine& machine) {
+void check_bf16_on_cpu(const Machine& machine, bool (*products_work)()) {
+  constexpr const char* kWhere = "precision \"bf16\" (key 'train.precision', --dtype of forward)";
   if (!machine.multiplies_bf16)
     throw ConfigError(
-        "precision \"bf16\": this processor has no instructions for products of bf16 numbers (AVX-512 BF16 "
-        "or "
-        "AMX) and would be slower than in fp32. Choose \"auto\" or \"fp32\".");
-  if (!bf16_products_work())
+        "{}: this processor has no instructions for products of bf16 numbers (AVX-512 BF16 or AMX) and would "
+        "be slower than in fp32. Choose \"auto\" or \"fp32\".",
+        kWhere);
+  if (!products_work())
     throw ConfigError(
-        "precision \"bf16\": on this machine a product of bf16 numbers dies, because oneDNN uses "
-        "instructions "
-        "that the machine does not execute. Set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 in the environment, or "
+        "{}: a product of bf16 numbers fails here. Where the machine does not execute the AMX that it shows, "
+        "set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 in the environment; where that names less, unset it; or "
         "choose "
-        "\"fp32\".");
+        "\"fp32\".",
+        kWhere);
 }
 
 }  // namespace
@@ -66,12 +73,13 @@ Machine Machine::here(int local_rank) {
           kernels::cpu::multiplies_bf16()};
 }
 
-Compute choose_compute(const std::string& device, const std::string& precision, const Machine& machine) {
+Compute choose_compute(const std::string& device, const std::string& precision, const Machine& machine,
+                       bool (*bf16_works)()) {
   Compute compute;
   if (device == "cuda" || (device == "auto" && machine.gpus > 0)) compute.device = choose_gpu(machine);
   const bool on_cpu = compute.device.is_cpu();
   if (precision == "bf16" || (precision == "auto" && !on_cpu)) compute.type = c10::kBFloat16;
-  if (on_cpu && compute.type == c10::kBFloat16) check_bf16_on_cpu(machine);
+  if (on_cpu && compute.type == c10::kBFloat16) check_bf16_on_cpu(machine, bf16_works);
   return compute;
 }
 
@@ -89,7 +97,7 @@ std::int64_t peak_memory_bytes(const Compute& compute) {
 bool bf16_products_work() {
   const ::pid_t child = ::fork();
   if (child < 0) return true;  // nothing is known; no reason to alarm anybody
-  if (child == 0) try_product();
+  if (child == 0) try_products();
   int status = 0;
   return ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }

@@ -26,22 +26,25 @@ struct Machine {
   static Machine here(int local_rank);
 };
 
+/// Whether matrix products of bf16 numbers work on this CPU. On some virtual machines oneDNN believes in
+/// instructions (AMX) that the machine does not execute, and the process dies of SIGILL; so a child tries
+/// them.
+bool bf16_products_work();
+
 /// The choice of [run] device and [train] precision on a machine.
 /// @param device     "auto": a GPU where there is one; "cpu"; or "cuda", which must be there.
 /// @param precision  "auto": bf16 on a GPU and fp32 on a CPU; "fp32"; or "bf16", on a CPU only where it
 ///                   multiplies bf16.
+/// @param bf16_works asked where a CPU is to compute in bf16.
 /// A rank takes the GPU of its local rank, or the only one that it sees.
 /// @throws ConfigError when the wish cannot be had.
-Compute choose_compute(const std::string& device, const std::string& precision, const Machine& machine);
+Compute choose_compute(const std::string& device, const std::string& precision, const Machine& machine,
+                       bool (*bf16_works)() = bf16_products_work);
 
 /// Makes the device of `compute` that of this thread. Does nothing on a CPU.
 void use(const Compute& compute);
 
 /// The most memory in use so far: of this rank's GPU, or of the process.
 std::int64_t peak_memory_bytes(const Compute& compute);
-
-/// Whether a matrix product of bf16 numbers works on this CPU. On some virtual machines oneDNN believes in
-/// instructions (AMX) that the machine does not execute, and the process dies of SIGILL; so a child tries it.
-bool bf16_products_work();
 
 }  // namespace vrwkv::trainer

@@ -4,7 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "common/error.h"
+#include "kernels/fp32_product/bf16_product_cpu.h"
 
 namespace vrwkv::trainer {
 namespace {
@@ -19,9 +22,10 @@ Machine node(int gpus, int local_rank) {
   return {.built_with_cuda = true, .gpus = gpus, .local_rank = local_rank};
 }
 
-std::string refusal(const std::string& device, const std::string& precision, const Machine& machine) {
+std::string refusal(const std::string& device, const std::string& precision, const Machine& machine,
+                    bool (*bf16_works)() = bf16_products_work) {
   try {
-    choose_compute(device, precision, machine);
+    choose_compute(device, precision, machine, bf16_works);
   } catch (const ConfigError& error) {
     return error.what();
   }
@@ -44,9 +48,7 @@ TEST(ChooseCompute, DoesAsItIsTold) {
   EXPECT_EQ(choose_compute("cpu", "fp32", node(8, 0)).type, c10::kFloat);
   EXPECT_EQ(choose_compute("cuda", "fp32", node(8, 1)).type, c10::kFloat);
   EXPECT_EQ(choose_compute("cuda", "bf16", node(8, 1)).type, c10::kBFloat16);
-  if (bf16_products_work()) {
-    EXPECT_EQ(choose_compute("cpu", "bf16", kServer).type, c10::kBFloat16);
-  }
+  EXPECT_EQ(choose_compute("cpu", "bf16", kServer, [] { return true; }).type, c10::kBFloat16);
 }
 
 TEST(ChooseCompute, ARankTakesItsOwnGpuOrTheOnlyOneItSees) {
@@ -61,6 +63,19 @@ TEST(ChooseCompute, SaysWhatIsMissing) {
   EXPECT_THAT(refusal("auto", "auto", node(2, 2)), HasSubstr("Start one rank a GPU"));
   EXPECT_THAT(refusal("auto", "bf16", kLaptop), HasSubstr("this processor has no instructions"));
   EXPECT_THAT(refusal("cpu", "bf16", node(2, 0)), HasSubstr("this processor has no instructions"));
+  EXPECT_THAT(refusal("cpu", "bf16", kServer, [] { return false; }), HasSubstr("set ONEDNN_MAX_CPU_ISA"));
+}
+
+// As far as a processor goes, the environment may say less: oneDNN has no such products then, and a run would
+// end in its first step.
+TEST(Bf16ProductsWork, IsFalseWhereOneDnnIsToldOfLess) {
+  if (!kernels::cpu::multiplies_bf16()) GTEST_SKIP() << "this processor has no products of bf16 numbers";
+  EXPECT_EXIT(
+      {
+        ::setenv("ONEDNN_MAX_CPU_ISA", "AVX2", /*overwrite=*/1);
+        std::exit(bf16_products_work() ? 1 : 0);
+      },
+      testing::ExitedWithCode(0), "");
 }
 
 TEST(PeakMemory, OfACpuIsThatOfTheProcess) { EXPECT_GT(peak_memory_bytes(Compute{}), 1 << 20); }
