@@ -6,21 +6,31 @@
 namespace vrwkv::kernels::cpu {
 namespace {
 
-/// As many heads a task as share pages well, fewer where threads would wait long for whoever has the last.
-std::int64_t heads_together(std::int64_t rows_of_heads, std::int64_t heads) {
+template <class Element>
+std::int64_t longest_sequence(const Wkv6Inputs<Element>& in) {
+  std::int64_t longest = 0;
+  for (std::int64_t s = 0; s < in.sequences; ++s)
+    longest = std::max(longest, in.token_bounds[s + 1] - in.token_bounds[s]);
+  return longest;
+}
+
+/// As many heads a task as share pages well, fewer where threads would wait long for whoever has the last:
+/// there should be work for four tasks a thread, each as long as the longest.
+template <class Element>
+std::int64_t heads_together(const Wkv6Inputs<Element>& in) {
+  const std::int64_t tokens = in.batch * in.tokens, longest = longest_sequence(in);
   std::int64_t together = 4;
-  while (together > 1 && rows_of_heads * ((heads + together - 1) / together) < 4 * at::get_num_threads())
+  while (together > 1 &&
+         tokens * ((in.heads + together - 1) / together) < 4 * at::get_num_threads() * longest)
     together /= 2;
-  return std::min(together, heads);
+  return std::min(together, in.heads);
 }
 
 /// Whether pieces are faster than whole sequences. They cost two fifths more, for their scans; but threads
 /// wait for whoever has the longest sequence.
 template <class Element>
 bool takes_pieces(const Wkv6Inputs<Element>& in) {
-  std::int64_t longest = 0;
-  for (std::int64_t s = 0; s < in.sequences; ++s)
-    longest = std::max(longest, in.token_bounds[s + 1] - in.token_bounds[s]);
+  const std::int64_t longest = longest_sequence(in);
   return longest > kWkv6Piece && 5 * at::get_num_threads() * longest > 7 * in.batch * in.heads * in.tokens;
 }
 
@@ -62,7 +72,7 @@ void run_scan(const Wkv6Inputs<Element>& in, const Wkv6Scan<Element>& scan) {
 template <class Element, class Run>
 void for_all_tokens(const Wkv6Inputs<Element>& in, Wkv6Scan<Element> scan,
                     std::int64_t (*scratch_floats)(std::int64_t, std::int64_t), const Run& run) {
-  std::int64_t heads = heads_together(in.batch * in.sequences, in.heads), tokens = in.tokens;
+  std::int64_t heads = heads_together(in), tokens = in.tokens;
   at::Tensor piece_states;
   if (takes_pieces(in)) {
     piece_states = at::empty({wkv6_piece_state_floats(in)}, at::kFloat);
