@@ -74,6 +74,24 @@ INSTANTIATE_TEST_SUITE_P(OtherSizes, CudaWkv7,
                                          Wkv7Case{1, 18, 1, 32, {0, 3}, true, kRaw, at::kBFloat16}),
                          test::wkv7_case_name);
 
+/// Chunks where nothing but the environment asks for them.
+class CudaWkv7AskedForChunks : public test::CudaTest, public testing::WithParamInterface<Wkv7Case> {
+ protected:
+  CudaWkv7AskedForChunks() { ::setenv("VRWKV_WKV", "chunked", /*overwrite=*/1); }
+  ~CudaWkv7AskedForChunks() override { ::unsetenv("VRWKV_WKV"); }
+};
+
+TEST_P(CudaWkv7AskedForChunks, MatchesReferenceForwardAndBackward) {
+  const Wkv7Case& c = GetParam();
+  const test::Wkv7Tensors tensors = test::random_wkv7_tensors(c, /*seed=*/24);
+  test::expect_wkv7_chunked_results_near(wkv7_on_gpu(c, tensors), test::wkv7_expected(c, tensors));
+}
+
+INSTANTIATE_TEST_SUITE_P(PreClamped, CudaWkv7AskedForChunks,
+                         testing::ValuesIn(test::all_cases(Wkv7Case{
+                             1, 1, 1, 64, {0}, true, kPreClamped, at::kBFloat16})),
+                         test::wkv7_case_name);
+
 class CudaWkv7Pieces : public test::CudaTest, public testing::WithParamInterface<Wkv7Case> {};
 
 TEST_P(CudaWkv7Pieces, CarryTheStateAndItsGradient) {
@@ -95,9 +113,8 @@ TEST_P(CudaWkv7KeptStates, GiveTheSameHoweverFewAreKept) {
   const Wkv7Case& c = GetParam();
   const test::Wkv7Tensors tensors = test::random_wkv7_tensors(c, /*seed=*/30);
   const auto all = wkv7_on_gpu(c, tensors);
-  // The fallback's four heads: one state in 32, 64 and 256 tokens, or before each sequence; half of it in
-  // chunks.
-  for (const std::int64_t bytes : {500'000, 350'000, 200'000, 0}) {
+  // The fallback's four heads: one state in 32 and 64 tokens, or before each sequence; half of it in chunks.
+  for (const std::int64_t bytes : {500'000, 350'000, 0}) {
     SCOPED_TRACE(bytes);
     const auto few = wkv7_on_gpu_by(test::wkv7_keeping(wkv7, bytes), c, tensors);
     expect_wkv7_near(c, few, test::wkv7_expected(c, tensors));

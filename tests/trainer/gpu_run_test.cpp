@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Training steps, forward and generate on a GPU, compared with the CPU.
+// Training steps, forward, eval and generate on a GPU, compared with the CPU.
 #include <ATen/ATen.h>
 
 #include <map>
@@ -10,6 +10,7 @@
 #include "tests/support/gpu_test.h"
 #include "tests/trainer/model/fixture.h"
 #include "tests/trainer/trainer_run.h"
+#include "trainer/eval/evaluate.h"
 #include "trainer/eval/generate.h"
 #include "trainer/forward.h"
 
@@ -129,6 +130,22 @@ TEST_F(GpuModel, ForwardWritesWhatItWritesOnACpu) {
   EXPECT_EQ(actual.size(), expected.size());
   for (const auto& [name, tensor] : expected)
     EXPECT_LE(relative_rms(actual.at(name), tensor), model::test::kGradientTolerance) << name;
+}
+
+// On all ranks: each answers its share.
+TEST_F(GpuModel, EvalAnswersAsOnACpu) {
+  const auto questions = data::SampleFile::open(folder_.path() / "mix.json");
+  const auto answers_of = [&](const model::VisualRwkv& model) {
+    const data::SampleReader reader(tokenizer_, {{folder_.path() / "images"}},
+                                    config_.data.reader_options(model.image_sizes(), test::kTokensPerImage));
+    std::vector<std::string> texts;
+    for (const eval::Answer& answer : eval::evaluate(model, reader, questions, {.max_new_tokens = 8}, world_))
+      texts.push_back(answer.text);
+    return texts;
+  };
+  const auto expected = answers_of(model_on(cpu_));
+  EXPECT_EQ(static_cast<std::int64_t>(expected.size()), questions.size());
+  EXPECT_EQ(answers_of(model_on(gpu_)), expected);
 }
 
 TEST_F(GpuModel, GenerateSaysWhatItSaysOnACpu) {
