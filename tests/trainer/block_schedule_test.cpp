@@ -200,7 +200,7 @@ TEST(BlockSchedule, FewerKeptStatesGiveTheSameBitsInLessMemory) {
     };
     at::Tensor expected, gradient;
     const std::int64_t whole = peak_of(std::int64_t{1} << 40, &expected);
-    EXPECT_LT(peak_of(80'000, &gradient), whole);
+    EXPECT_LT(peak_of(200'000, &gradient), whole) << "a block's states take 106,496 bytes";
     EXPECT_TRUE(test::same_bits(gradient, expected));
     peak_of(0, &gradient);
     EXPECT_TRUE(test::same_bits(gradient, expected)) << "one state of each sequence";

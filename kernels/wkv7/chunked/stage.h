@@ -41,7 +41,8 @@
 // the weight of h + p: the mean of both where decays are near one, h + q where nothing of S_0 is left.
 //
 // Errors of U and Z add up in the states for as long as these last. So T X is made as X + (T - I) X, of which
-// only T - I and the X beside it are rounded, and states take U and Z split into two bf16 numbers.
+// only T - I and the X beside it are rounded, and states take U and Z split into two bf16 numbers (but for the
+// second state of a pair in the backward, which is rounded at once).
 //
 // Why the quotients do no harm: a decay is at least 0.545 with raw decays, and taken as at least e^-4 with
 // the others, so 1 / P_t stays below 2^93; bf16 has fp32's range and its relative precision anywhere in it,
