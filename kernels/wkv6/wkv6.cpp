@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "kernels/activations.h"
-#include "kernels/argument_checks.h"
 #include "kernels/wkv6/wkv6_call.h"
 #include "kernels/wkv6/wkv6_self_check.h"
 
@@ -68,17 +67,7 @@ class Wkv6Function : public torch::autograd::Function<Wkv6Function> {
 
 Wkv6Result wkv6(const at::Tensor& r, const at::Tensor& k, const at::Tensor& v, const at::Tensor& w,
                 const at::Tensor& u, const at::Tensor& sequence_starts, const at::Tensor& initial_state) {
-  const RecurrenceArguments arguments{.where = "wkv6",
-                                      .names = {"r", "k", "v", "w"},
-                                      .activations = {r, k, v, w},
-                                      .others = {u},
-                                      .sequence_starts = sequence_starts,
-                                      .initial_state = initial_state,
-                                      .chunked_fit = ChunkedFit::kBest};
-  check_recurrence_arguments(arguments);
-  check_float32("wkv6", "u", u, r.device());
-  check_shape("wkv6", "u", u, {r.size(2), r.size(3)}, "(H, N)");
-  const Wkv6Call call = make_recurrence_call(arguments);
+  const Wkv6Call call = make_wkv6_call(r, k, v, w, u, sequence_starts, initial_state);
   if (!call.differentiates()) return forward_result(call, /*kept_states=*/{});
   const variable_list& x = call.tensors;
   const variable_list outputs =

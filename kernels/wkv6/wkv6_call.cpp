@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "kernels/activations.h"
+#include "kernels/argument_checks.h"
 #include "kernels/column_sums/column_sums.h"
 #include "kernels/device/current_stream.h"
 #include "kernels/record_call.h"
@@ -56,10 +57,30 @@ void run_backward(const Wkv6Call& call, const Wkv6OutputGradients<Element>& grad
 
 }  // namespace
 
+Wkv6Call make_wkv6_call(const at::Tensor& r, const at::Tensor& k, const at::Tensor& v, const at::Tensor& w,
+                        const at::Tensor& u, const at::Tensor& sequence_starts,
+                        const at::Tensor& initial_state) {
+  const RecurrenceArguments arguments{.where = "wkv6",
+                                      .names = {"r", "k", "v", "w"},
+                                      .activations = {r, k, v, w},
+                                      .others = {u},
+                                      .sequence_starts = sequence_starts,
+                                      .initial_state = initial_state,
+                                      .chunked_fit = ChunkedFit::kBest};
+  check_recurrence_arguments(arguments);
+  check_float32("wkv6", "u", u, r.device());
+  check_shape("wkv6", "u", u, {r.size(2), r.size(3)}, "(H, N)");
+  return make_recurrence_call(arguments);
+}
+
 at::Tensor wkv6_empty_kept(const Wkv6Call& call) {
-  const auto sizes = inputs_of<Bf16>(call);
-  return call.empty({call.kernel.chunked ? wkv6_chunked_kept_bytes(sizes) : wkv6_kept_bytes(sizes)},
-                    at::kByte);
+  return call.empty({wkv6_kept_bytes_of(call, call.r().size(1))}, at::kByte);
+}
+
+std::int64_t wkv6_kept_bytes_of(const Wkv6Call& call, std::int64_t tokens) {
+  auto sizes = inputs_of<Bf16>(call);
+  sizes.tokens = tokens;
+  return call.kernel.chunked ? wkv6_chunked_kept_bytes(sizes) : wkv6_kept_bytes(sizes);
 }
 
 Wkv6Result wkv6_forward(const Wkv6Call& call, const at::Tensor& kept_states) {

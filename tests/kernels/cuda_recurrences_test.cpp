@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The recurrences on CUDA tensors, by whichever kernel computes a case, against their references. Needs a
 // GPU; elsewhere the emulation tests stand in.
+#include "kernels/wkv6/wkv6_within.h"
 #include "tests/kernels/cuda_testing.h"
 #include "tests/kernels/wkv6_cases.h"
 #include "tests/kernels/wkv7_cases.h"
@@ -162,6 +163,18 @@ INSTANTIATE_TEST_SUITE_P(OtherSizes, CudaWkv6,
                                          Wkv6Case{2, 33, 3, 32, {0, 20}, false, at::kBFloat16},
                                          Wkv6Case{4, 512, 12, 64, {0, 100}, true, at::kBFloat16}),
                          test::wkv6_case_name);
+
+class CudaWkv6Within : public test::CudaTest {};
+
+TEST_F(CudaWkv6Within, ComputesTheSameInSegments) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const Wkv6Case c{2, 450, 2, 64, {0, 3, 64, 100, 101, 384}, true, type};
+    const test::Wkv6Tensors tensors = test::random_wkv6_tensors(c, /*seed=*/31);
+    const auto in_segments = [](const auto&... arguments) { return wkv6_within(0, arguments...); };
+    const auto parts = test::on_cpu(test::wkv6_results(in_segments, c, on_gpu(tensors)));
+    expect_wkv6_near(c, parts, test::wkv6_expected(c, tensors));
+  }
+}
 
 class CudaWkv6Pieces : public test::CudaTest, public testing::WithParamInterface<Wkv6Case> {};
 

@@ -4,8 +4,13 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "common/error.h"
+#include "kernels/wkv6/wkv6_segments.h"
+#include "kernels/wkv6/wkv6_within.h"
 #include "tests/kernels/wkv6_cases.h"
+#include "tests/support/peak_memory.h"
 
 namespace vrwkv::kernels {
 namespace {
@@ -116,6 +121,56 @@ TEST(Wkv6Pieces, CarryTheStateAndItsGradient) {
     test::expect_wkv6_results_near(joined, results_of(c, tensors));
     test::expect_wkv6_results_near(joined, test::wkv6_expected(c, tensors));
   }
+}
+
+/// As wkv6(), of which at most so many bytes of states are held.
+test::Wkv6Function within(std::int64_t bytes) {
+  return [=](const auto&... arguments) { return wkv6_within(bytes, arguments...); };
+}
+
+// Segments of 64 and 128 tokens: sequences that lie in one, that end with one, and that go over several.
+TEST(Wkv6Within, ComputesTheSameInSegments) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    for (const bool carries_state : {true, false}) {
+      const Wkv6Case c{2, 450, 2, 32, {0, 3, 64, 100, 101, 384}, carries_state, type};
+      const auto tensors = test::random_wkv6_tensors(c, /*seed=*/19);
+      const auto whole = test::wkv6_results(wkv6, c, tensors);
+      for (const std::int64_t bytes : {std::int64_t{1} << 40, std::int64_t{300'000}, std::int64_t{0}}) {
+        SCOPED_TRACE(bytes);
+        const auto parts = test::wkv6_results(within(bytes), c, tensors);
+        test::expect_wkv6_results_near(parts, whole);
+        test::expect_wkv6_results_near(parts, test::wkv6_expected(c, tensors));
+      }
+    }
+  }
+}
+
+TEST(Wkv6Within, HoldsFewerStates) {
+  const Wkv6Case c{1, 8192, 2, 64, {0, 1000}, true};
+  const auto tensors = test::random_wkv6_tensors(c, /*seed=*/20);
+  const auto peak_of = [&](const test::Wkv6Function& function) {
+    const test::PeakMemory peak;
+    test::wkv6_results(function, c, tensors);
+    return peak.bytes();
+  };
+  // 514 states of 32 KiB, 17 MB; in segments of 512 tokens 15 before them, and 34 of one.
+  EXPECT_LE(peak_of(within(2'000'000)), peak_of(wkv6) - 12'000'000);
+}
+
+TEST(Wkv6Segments, AreCutAtTokensAndKnowTheirSequences) {
+  const auto segments = wkv6_segments({0, 3, 64, 130, 200}, 64);
+  ASSERT_EQ(segments.size(), 4U);
+  const auto is = [&](std::size_t i, const Wkv6Segment& other) {
+    const Wkv6Segment& s = segments[i];
+    EXPECT_EQ(std::tie(s.begin, s.end, s.first_sequence, s.sequences, s.continues_one, s.is_continued),
+              std::tie(other.begin, other.end, other.first_sequence, other.sequences, other.continues_one,
+                       other.is_continued))
+        << i;
+  };
+  is(0, {0, 64, 0, 2, false, false});
+  is(1, {64, 128, 2, 1, false, true});
+  is(2, {128, 192, 2, 2, true, true});
+  is(3, {192, 200, 3, 1, true, false});
 }
 
 TEST(Wkv6Decay, StaysExactFromNoneToAllForgotten) {
