@@ -59,9 +59,8 @@ void check_bf16_on_cpu(const Machine& machine, bool (*products_work)()) {
         kWhere);
   if (!products_work())
     throw ConfigError(
-        "{}: a product of bf16 numbers fails here. Where the machine does not execute the AMX that it shows, "
-        "set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 in the environment; where that names less, unset it; or "
-        "choose "
+        "{}: a product of bf16 numbers fails here. Set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 in the "
+        "environment (the machine may show AMX and not execute it, or the variable name less), or choose "
         "\"fp32\".",
         kWhere);
 }

@@ -27,8 +27,7 @@ struct Machine {
 };
 
 /// Whether matrix products of bf16 numbers work on this CPU. On some virtual machines oneDNN believes in
-/// instructions (AMX) that the machine does not execute, and the process dies of SIGILL; so a child tries
-/// them.
+/// instructions (AMX) that the machine does not execute, and the process dies of SIGILL: a child tries them.
 bool bf16_products_work();
 
 /// The choice of [run] device and [train] precision on a machine.

@@ -32,9 +32,8 @@ struct HeadLoss {
 /// @param targets               (P) int64 in [0, V), or kNoTarget. On the CPU, where they are checked without
 ///                              waiting for a GPU; or where `hidden` is, and then the check waits.
 /// @param weights               (P) fp32.
-/// @param rows                  (P) int64 where `hidden` is, distinct and below T: which rows of it count,
-/// the
-///                              others having no gradient; or undefined for all, then P = T.
+/// @param rows                  (P) int64 where `hidden` is, distinct and below T: the rows of it that count;
+///                              the others have no gradient. Undefined: all, and P = T.
 /// @param with_gradients        fills d_hidden.
 /// @param with_head_gradient    fills d_head too; needs with_gradients.
 /// @throws ShapeError when sizes, types or devices do not fit each other, or a target is outside the

@@ -12,8 +12,7 @@ namespace vrwkv::kernels {
 struct LogitTileSizes {
   std::int64_t rows;
   std::int64_t columns;
-  std::int64_t
-      bytes;  ///< all temporaries of a tile beside its products': logits, what is held in another type
+  std::int64_t bytes;  ///< all temporaries of a tile, but for those of its products
 };
 
 /// What the products of a tile are made of. The gradient of the logits is rounded to bf16 for products of it.

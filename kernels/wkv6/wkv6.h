@@ -32,8 +32,8 @@ struct Wkv6Result {
 /// bf16, all else token by token in fp32 (wkv6_backend.h). States are fp32 whatever the inputs are. A NaN in
 /// an input gives NaN in what depends on it; in chunks its 16 tokens count as one. On a device the work is
 /// queued on the current stream; nothing waits for it but the self-check. Without gradients nothing is kept
-/// for later; with them, one state in 16 tokens, in chunks one in 32. The same inputs give the same bits, for
-/// any number of threads: the gradient of u is summed in a fixed order.
+/// for later; with them, one state in 16 tokens, in chunks one in 32 (wkv6_within() holds fewer). The same
+/// inputs give the same bits, for any number of threads: the gradient of u is summed in a fixed order.
 Wkv6Result wkv6(const at::Tensor& r, const at::Tensor& k, const at::Tensor& v, const at::Tensor& w,
                 const at::Tensor& u, const at::Tensor& sequence_starts, const at::Tensor& initial_state = {});
 

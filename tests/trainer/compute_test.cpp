@@ -63,7 +63,7 @@ TEST(ChooseCompute, SaysWhatIsMissing) {
   EXPECT_THAT(refusal("auto", "auto", node(2, 2)), HasSubstr("Start one rank a GPU"));
   EXPECT_THAT(refusal("auto", "bf16", kLaptop), HasSubstr("this processor has no instructions"));
   EXPECT_THAT(refusal("cpu", "bf16", node(2, 0)), HasSubstr("this processor has no instructions"));
-  EXPECT_THAT(refusal("cpu", "bf16", kServer, [] { return false; }), HasSubstr("set ONEDNN_MAX_CPU_ISA"));
+  EXPECT_THAT(refusal("cpu", "bf16", kServer, [] { return false; }), HasSubstr("Set ONEDNN_MAX_CPU_ISA"));
 }
 
 // As far as a processor goes, the environment may say less: oneDNN has no such products then, and a run would

@@ -18,9 +18,10 @@ namespace {
 class FeatureTraining : public test::TrainerRunTest {
  protected:
   /// Stores the features of the five images of the tiny data set.
-  void make(const std::string& type) const {
+  void make(const std::string& type, const Compute& compute = {}) const {
     const TrainerConfig config = test::tiny_run_config(folder_.path());
-    const model::VisualRwkv model = make_model(config.model, open_initial_weights(config), config.train.seed);
+    model::VisualRwkv model = make_model(config.model, open_initial_weights(config), config.train.seed);
+    model.move_to(compute.device, compute.type);
     FeatureJob job{.stores = {std::make_shared<data::FolderStore>(folder_.path() / "images")},
                    .images = {},
                    .folder = folder_.path() / type,
@@ -40,6 +41,14 @@ TEST_F(FeatureTraining, HasTheBitsOfTrainingFromImages) {
   make("fp32");
   train("from_images");
   train("from_features", {"data.feature_type=fp32", "data.features=fp32"});
+  expect_equal_runs("from_images", "from_features");
+}
+
+TEST_F(FeatureTraining, HasThemInBf16) {
+  const Compute bf16{.type = c10::kBFloat16};
+  make("bf16", bf16);
+  train("from_images", {}, {}, bf16);
+  train("from_features", {"data.feature_type=bf16", "data.features=bf16"}, {}, bf16);
   expect_equal_runs("from_images", "from_features");
 }
 
