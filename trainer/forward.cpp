@@ -13,6 +13,7 @@
 #include "common/error.h"
 #include "common/hdf5/file.h"
 #include "common/hdf5/partial_file.h"
+#include "kernels/fp32_product/fp32_product.h"
 #include "sharding/flat_parameters.h"
 #include "sharding/gradient_reducer.h"
 #include "sharding/leaf_sums.h"
@@ -66,7 +67,7 @@ void write_sample(hdf5::File& file, std::int64_t index, const model::VisualRwkv&
   write_scalar(file, group + "/loss", result.sample_losses.at(0));
   if (options.logits)
     write<float>(file, group + "/logits",
-                 at::linear(result.hidden, model::typed_as(model.head(), result.hidden)));
+                 kernels::fp32_product(result.hidden, model::typed_as(model.head(), result.hidden).t()));
   if (options.features && batch.image_starts.numel() > 0) write_features(file, group, model, batch);
 }
 

@@ -11,7 +11,8 @@ import support
 
 STEPS = 8
 CAN = {"avx512_bf16", "amx_bf16"} & set(open("/proc/cpuinfo", encoding="ascii").read().split())
-TOLERANCE = 2e-2    # of bf16 from fp32, relative to the largest
+# Of bf16 from fp32. Seen: 1e-4 of the losses, 0.011 of single logits, whose largest are some units.
+LOSS_TOLERANCE, LOGIT_TOLERANCE = 1e-3, 0.03
 
 
 class CpuBf16(support.ProgramTest):
@@ -44,11 +45,12 @@ class CpuBf16(support.ProgramTest):
             self.call("train", self.config, "--run-dir", precision, "--set", f"train.precision={precision}")
         losses = [[row["loss"] for row in self.metrics(run)] for run in ("bf16", "fp32")]
         self.assertNotEqual(losses[0], losses[1], "fp32 was computed in")
-        np.testing.assert_allclose(losses[0], losses[1], rtol=TOLERANCE)
+        np.testing.assert_allclose(losses[0], losses[1], rtol=LOSS_TOLERANCE)
 
         logits = [self.logits(precision) for precision in ("bf16", "fp32")]
         self.assertFalse(np.array_equal(*logits))
-        np.testing.assert_allclose(logits[0], logits[1], rtol=0, atol=TOLERANCE * np.abs(logits[1]).max())
+        np.testing.assert_allclose(logits[0], logits[1], rtol=0, atol=LOGIT_TOLERANCE)
+        self.assertTrue(np.any(logits[0].view(np.uint32) & 0xFFFF), "logits are rounded to bf16, which the loss is not made of")
 
     def logits(self, precision):
         self.call("forward", "--model", "fp32", "--samples", "data/samples.json", "--image-folder", "data/images", "--output",
