@@ -141,11 +141,11 @@ Wkv6Result wkv6_within(std::int64_t kept_states_bytes, const at::Tensor& r, cons
                        const at::Tensor& v, const at::Tensor& w, const at::Tensor& u,
                        const at::Tensor& sequence_starts, const at::Tensor& initial_state) {
   const Wkv6Call call = make_wkv6_call(r, k, v, w, u, sequence_starts, initial_state);
+  const variable_list& x = call.tensors;
   if (!call.differentiates() || wkv6_kept_bytes_of(call, r.size(1)) <= kept_states_bytes)
-    return wkv6(r, k, v, w, u, sequence_starts, initial_state);
+    return wkv6(x[0], x[1], x[2], x[3], x[4], sequence_starts, x[5]);
   const at::Tensor host_bounds = sequence_bounds(sequence_starts, r.size(1), at::kCPU);
   const auto* first = host_bounds.const_data_ptr<std::int64_t>();
-  const variable_list& x = call.tensors;
   const variable_list outputs =
       Wkv6InSegments::apply(x[0], x[1], x[2], x[3], x[4], optional_tensor(x[5]), x[6], call.kernel,
                             std::vector<std::int64_t>(first, first + host_bounds.numel()),
